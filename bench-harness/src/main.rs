@@ -1,0 +1,2 @@
+//! Measures IPC mechanisms.
+fn main() {}
