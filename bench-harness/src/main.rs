@@ -1,2 +1,3 @@
 //! Measures IPC mechanisms.
+pub mod transport;
 fn main() {}

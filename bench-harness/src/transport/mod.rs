@@ -1,0 +1,150 @@
+//! What a contender is: a way to carry messages from one process to another.
+//!
+//! One trait, one file for each mechanism. A [`Transport`] makes *links*; a link goes one way, from one sending process
+//! to one receiving process. A round trip uses two links. The coordinator (the parent process) calls
+//! [`Transport::create`]; the two measured processes call [`Transport::sender`] or [`Transport::receiver`] with
+//! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
+//! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
+
+use std::any::Any;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// Contenders of different classes are never ranked together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// The hardware's or the kernel's own limit; no message passing at all.
+    Limit,
+    /// Keeps the boundaries of messages by itself.
+    Message,
+    /// Carries bytes; the harness frames them with a 32-bit length.
+    Stream,
+    /// Carries no payload: wakes, or counts.
+    Notify,
+}
+
+/// How the receiving side of a contender waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitMode {
+    /// Burns its core until the message is there.
+    Spin,
+    /// Spins for a while, then sleeps.
+    SpinPark,
+    /// Sleeps at once.
+    Park,
+}
+
+/// What a link must be able to carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkShape {
+    /// The longest message that will be sent over the link, in bytes.
+    pub message_len_max: usize,
+    /// Whether the messages differ in length (a fixed-size mechanism says `Unavailable` then).
+    pub variable_len: bool,
+    /// Messages of the longest length that the link should hold before the sender has to wait.
+    pub capacity: usize,
+}
+
+/// What a measured process needs to know to join a link. Passed on as JSON.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Descriptors for the sending process, inherited under these numbers.
+    pub sender_fds: Vec<RawFd>,
+    /// Descriptors for the receiving process, inherited under these numbers.
+    pub receiver_fds: Vec<RawFd>,
+    /// Anything else: a name, an identifier of System V, an address.
+    pub text: String,
+    /// The longest message, in bytes.
+    pub message_len_max: usize,
+    /// How many messages of the longest length the link really holds (as near as the mechanism lets one say).
+    pub capacity: usize,
+}
+
+/// A link as the coordinator holds it.
+pub struct Link {
+    /// What the measured processes are told.
+    pub ticket: Ticket,
+    /// The descriptors behind the numbers in the ticket; closed in the coordinator once the processes have been started, so
+    /// that the death of a process is seen as the end of its link.
+    pub fds: Vec<OwnedFd>,
+    /// Removes what has a name or an identifier when it is dropped; kept until the measured processes have ended.
+    pub cleanup: Option<Box<dyn Any + Send>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+/// Why a link can't be made.
+#[derive(Debug)]
+pub enum LinkError {
+    /// The mechanism can't do this here (a limit of the system, a missing file system, a size): one sentence with the
+    /// value, the limit and the remedy. Printed as `n/a`, never clamped.
+    Unavailable(String),
+    /// It should have worked.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The sending end of a link, in a measured process.
+pub trait Sender {
+    /// Sends one message; waits while the link is full. A class `notify` mechanism ignores the content.
+    ///
+    /// # Errors
+    /// `TimedOut` when the window's deadline has passed, otherwise what the mechanism said.
+    fn send(&mut self, message: &[u8]) -> io::Result<()>;
+
+    /// A window begins: no call may block beyond `deadline`.
+    fn begin_window(&mut self, _deadline: Instant) {}
+}
+
+/// The receiving end of a link, in a measured process.
+pub trait Receiver {
+    /// Waits for the next message, copies it to the front of `buffer` and returns its length (`notify`: 0).
+    ///
+    /// # Errors
+    /// `TimedOut` when the window's deadline has passed, `UnexpectedEof` when the sender is gone, otherwise what the
+    /// mechanism said.
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// A window begins: no call may block beyond `deadline`.
+    fn begin_window(&mut self, _deadline: Instant) {}
+}
+
+/// A mechanism.
+pub trait Transport: Sync {
+    /// Its sending end.
+    type Tx: Sender;
+    /// Its receiving end.
+    type Rx: Receiver;
+
+    /// Makes a link; called in the coordinator.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    fn create(&self, shape: &LinkShape) -> Result<Link, LinkError>;
+
+    /// Joins as the sender; called in a measured process.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sender(&self, ticket: &Ticket) -> io::Result<Self::Tx>;
+
+    /// Joins as the receiver; called in a measured process.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn receiver(&self, ticket: &Ticket) -> io::Result<Self::Rx>;
+}
