@@ -1,0 +1,72 @@
+//! A process that forks with an endpoint or a ring in hand.
+
+#![allow(unsafe_code)]
+
+use clap::{Args, ValueEnum};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use shm_ringbuf::Ring;
+
+use crate::target::or_refused;
+
+/// What the child of the fork does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Child {
+    /// End at once, without any clean-up.
+    Leave,
+    /// End as `exit` does.
+    Exit,
+    /// Drop the endpoints that it never had.
+    Drop,
+    /// Receive through the ring that it inherited.
+    Receive,
+}
+
+/// Forks while it holds a producer of the ring, and goes on sending. Says what became of the child
+/// and how the sending went.
+#[derive(Debug, Args)]
+pub(crate) struct Fork {
+    name: String,
+    #[arg(long, value_enum)]
+    child: Child,
+}
+
+impl Fork {
+    pub(crate) fn play(self) {
+        let ring = or_refused(Ring::<u64>::open(&self.name));
+        let mut producer = or_refused(ring.producer());
+        producer.send(1).expect("there is room");
+        // SAFETY: there is one thread.
+        match unsafe { fork() }.expect("a process more") {
+            ForkResult::Child => {
+                match self.child {
+                    // SAFETY: ends the process and nothing else.
+                    Child::Leave => unsafe { libc::_exit(0) },
+                    Child::Exit => std::process::exit(0),
+                    Child::Drop => drop(producer),
+                    Child::Receive => {
+                        std::mem::forget(producer);
+                        let mut consumer = or_refused(ring.consumer());
+                        let sum = (0..3)
+                            .map(|_| consumer.recv().expect("a message"))
+                            .sum::<u64>();
+                        println!("child received {sum}");
+                    }
+                }
+                std::process::exit(0);
+            }
+            ForkResult::Parent { child } => {
+                for message in 2..=3 {
+                    producer.send(message).expect("there is room");
+                }
+                match waitpid(child, None).expect("our child") {
+                    WaitStatus::Exited(_, code) => println!("child exited {code}"),
+                    other => println!("child ended as {other:?}"),
+                }
+                producer.send(4).expect("there is room");
+                println!("sent");
+                let _ = std::io::stdin().read_line(&mut String::new());
+            }
+        }
+    }
+}

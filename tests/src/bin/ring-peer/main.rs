@@ -1,0 +1,110 @@
+//! Plays the other process in the tests: one role a subcommand, one printed line an event.
+
+mod endure;
+mod fork;
+mod journaled;
+mod obedient;
+mod race;
+mod scribble;
+mod small_tmpfs;
+mod stream;
+mod target;
+
+use clap::{Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+/// The other process of a test with real processes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Become this user first (root only).
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Set this umask first, in octal.
+    #[arg(long, value_parser = |text: &str| u32::from_str_radix(text, 8))]
+    umask: Option<u32>,
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Send a stream of messages in every way there is, then close.
+    Produce(stream::Produce),
+    /// Receive and verify a stream of messages in every way there is, to its end.
+    Consume(stream::Consume),
+    /// Be a producer that does what it is told.
+    Producer(obedient::Producer),
+    /// Be a consumer that does what it is told.
+    Consumer(obedient::Consumer),
+    /// Send until told to stop or killed, and keep a journal.
+    JournaledProducer(journaled::Producer),
+    /// Receive until the producer closes or killed, and keep a journal.
+    JournaledConsumer(journaled::Consumer),
+    /// Create, open, attach and unlink at a given instant, when told.
+    Racer(race::Racer),
+    /// Create and unlink one name, again and again, until killed.
+    Creator(race::Creator),
+    /// Create, open and unlink one name against others that do the same.
+    Churn(race::Churn),
+    /// Open a ring and say how that went.
+    Open(target::Open),
+    /// Create a ring and say how that went.
+    Create(target::Create),
+    /// Write rubbish over a segment until killed.
+    Scribble(scribble::Scribble),
+    /// Send or receive in every way there is, whatever comes back.
+    Endure(endure::Endure),
+    /// Fork with an endpoint, a ring or both in hand.
+    Fork(fork::Fork),
+    /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
+    SmallTmpfs,
+    /// Hang under a watchdog of one second.
+    Hang,
+}
+
+fn main() {
+    let Arguments {
+        uid,
+        umask: mask,
+        role,
+    } = Arguments::parse();
+    if let Some(mask) = mask {
+        umask(Mode::from_bits_truncate(mask));
+    }
+    if let Some(uid) = uid {
+        become_user(uid);
+    }
+    match role {
+        Role::Produce(role) => role.play(),
+        Role::Consume(role) => role.play(),
+        Role::Producer(role) => role.play(),
+        Role::Consumer(role) => role.play(),
+        Role::JournaledProducer(role) => role.play(),
+        Role::JournaledConsumer(role) => role.play(),
+        Role::Racer(role) => role.play(),
+        Role::Creator(role) => role.play(),
+        Role::Churn(role) => role.play(),
+        Role::Open(role) => role.play(),
+        Role::Create(role) => role.play(),
+        Role::Scribble(role) => role.play(),
+        Role::Endure(role) => role.play(),
+        Role::Fork(role) => role.play(),
+        Role::SmallTmpfs => small_tmpfs::play(),
+        Role::Hang => hang(),
+    }
+}
+
+fn become_user(uid: u32) {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    setgroups(&[gid]).expect("only root becomes another user");
+    setresgid(gid, gid, gid).expect("only root becomes another user");
+    setresuid(uid, uid, uid).expect("only root becomes another user");
+}
+
+fn hang() {
+    let _watchdog = integration_tests::watchdog!(1);
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,57 @@
+//! Processes that fork with an endpoint or a ring in hand.
+
+use integration_tests::children::Peer;
+use integration_tests::names::Name;
+use integration_tests::{ring_peer, watchdog};
+use shm_ringbuf::{self as ring, Config, RecvError, Ring};
+
+fn fork(name: &Name, child: &str) -> Peer {
+    Peer::start(ring_peer!(), &["fork", name.as_str(), "--child", child])
+}
+
+fn words(name: &Name) -> Ring<u64> {
+    Config::spsc().capacity(8).create(name.as_str()).unwrap()
+}
+
+#[test]
+fn a_child_that_ends_does_not_harm_the_endpoint_of_its_parent() {
+    let _watchdog = watchdog!(60);
+    for child in ["leave", "exit", "drop"] {
+        let name = Name::new("fork-ends");
+        let ring = words(&name);
+        let mut rx = ring.consumer().unwrap();
+        let mut parent = fork(&name, child);
+        parent.expect("child exited 0");
+        parent.expect("sent");
+        let alive = ring.producer_peer();
+        assert!(
+            matches!(alive, ring::Peer::Attached { pid, .. } if pid == parent.pid()),
+            "{child}: {alive:?}"
+        );
+        assert!(
+            ring.producer().is_err(),
+            "{child}: the role is still the parent's"
+        );
+        (1..=4).for_each(|n| assert_eq!(rx.recv(), Ok(n), "{child}"));
+        assert_eq!(
+            rx.try_recv(),
+            Err(RecvError::Empty),
+            "{child}: not closed, not dead"
+        );
+        parent.kill();
+        assert_eq!(rx.recv(), Err(RecvError::OwnerDied), "{child}");
+    }
+}
+
+#[test]
+fn a_ring_that_was_inherited_by_fork_can_be_used_by_the_child() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("fork-receives");
+    let ring = words(&name);
+    let mut parent = fork(&name, "receive");
+    parent.expect("child received 6");
+    parent.expect("child exited 0");
+    parent.expect("sent");
+    let mut rx = ring.consumer().unwrap();
+    assert_eq!(rx.recv(), Ok(4));
+}
