@@ -78,7 +78,9 @@ pub struct Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
