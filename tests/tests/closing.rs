@@ -104,10 +104,10 @@ fn a_closed_consumer_refuses_every_way_to_send_and_gives_the_message_back() {
     let ring = Config::spsc().capacity(8).anonymous::<u64>().unwrap();
     let (mut tx, rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     tx.try_send(0).unwrap();
-    assert!(matches!(tx.peer(), Peer::Attached { .. }));
+    assert!(matches!(tx.peer().unwrap(), Peer::Attached { .. }));
     rx.close();
-    assert_eq!(tx.peer(), Peer::Closed);
-    assert_eq!(ring.consumer_peer(), Peer::Closed);
+    assert_eq!(tx.peer().unwrap(), Peer::Closed);
+    assert_eq!(ring.consumer_peer().unwrap(), Peer::Closed);
     let timeout = Duration::from_secs(100);
     assert_eq!(tx.try_send(1), Err(SendError::Disconnected(1)));
     assert_eq!(tx.send(2), Err(SendError::Disconnected(2)));
@@ -128,8 +128,8 @@ fn a_closed_producer_ends_every_way_to_receive() {
     let ring = Config::spsc().capacity(4096).anonymous::<[u8]>().unwrap();
     let (tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     drop(tx);
-    assert_eq!(rx.peer(), Peer::Closed);
-    assert_eq!(ring.producer_peer(), Peer::Closed);
+    assert_eq!(rx.peer().unwrap(), Peer::Closed);
+    assert_eq!(ring.producer_peer().unwrap(), Peer::Closed);
     let (timeout, mut buffer) = (Duration::from_secs(100), [0; 10]);
     assert_eq!(rx.try_recv(&mut buffer), Err(RecvError::Disconnected));
     assert_eq!(rx.recv(&mut buffer), Err(RecvError::Disconnected));
@@ -208,7 +208,7 @@ fn endpoints_live_on_after_their_ring_and_its_name() {
     assert!(!name.file().exists());
     tx.send(1).unwrap();
     assert_eq!(rx.recv(), Ok(1));
-    assert!(matches!(rx.peer(), Peer::Attached { pid, .. } if pid == std::process::id()));
+    assert!(matches!(rx.peer().unwrap(), Peer::Attached { pid, .. } if pid == std::process::id()));
     drop(tx);
     assert_eq!(rx.recv(), Err(RecvError::Disconnected));
 }
@@ -218,13 +218,13 @@ fn before_anybody_came_the_receiver_waits_and_the_sender_fills_the_ring() {
     let _watchdog = watchdog!(60);
     let ring = Config::spsc().capacity(2).anonymous::<u64>().unwrap();
     let mut rx = ring.consumer().unwrap();
-    assert_eq!(rx.peer(), Peer::Absent);
+    assert_eq!(rx.peer().unwrap(), Peer::Absent);
     assert_eq!(rx.try_recv(), Err(RecvError::Empty));
     let short = Duration::from_millis(20);
     assert_eq!(rx.recv_timeout(short), Err(RecvError::TimedOut));
     let ring = Config::spsc().capacity(2).anonymous::<u64>().unwrap();
     let mut tx = ring.producer().unwrap();
-    assert_eq!(tx.peer(), Peer::Absent);
+    assert_eq!(tx.peer().unwrap(), Peer::Absent);
     tx.send(1).unwrap();
     tx.send(2).unwrap();
     assert_eq!(tx.try_send(3), Err(SendError::Full(3)));

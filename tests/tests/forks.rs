@@ -22,8 +22,8 @@ fn a_child_that_ends_does_not_harm_the_endpoint_of_its_parent() {
         let mut rx = ring.consumer().unwrap();
         let mut parent = fork(&name, child);
         parent.expect("child exited 0");
-        parent.expect("sent");
-        let alive = ring.producer_peer();
+        parent.expect("sent: Ok(())");
+        let alive = ring.producer_peer().unwrap();
         assert!(
             matches!(alive, ring::Peer::Attached { pid, .. } if pid == parent.pid()),
             "{child}: {alive:?}"
@@ -51,7 +51,12 @@ fn a_ring_that_was_inherited_by_fork_can_be_used_by_the_child() {
     let mut parent = fork(&name, "receive");
     parent.expect("child received 6");
     parent.expect("child exited 0");
-    parent.expect("sent");
+    parent.expect("sent: Err(Disconnected(4))");
+    assert_eq!(ring.consumer_peer().unwrap(), ring::Peer::Closed);
     let mut rx = ring.consumer().unwrap();
-    assert_eq!(rx.recv(), Ok(4));
+    assert_eq!(
+        rx.try_recv(),
+        Err(RecvError::Empty),
+        "the child had received all"
+    );
 }

@@ -11,7 +11,7 @@ use integration_tests::{ring_peer, short_or_long, watchdog};
 use memmap2::{MmapOptions, MmapRaw};
 use shm_ringbuf::{Config, Consumer, Producer, RecvError, Ring, SendError};
 
-const BRIEF: Duration = Duration::from_millis(2);
+const BRIEF: Duration = Duration::from_micros(300);
 
 /// The segment as another process sees it.
 fn map(name: &Name) -> MmapRaw {

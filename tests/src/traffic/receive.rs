@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shm_ringbuf::bytemuck::{Pod, bytes_of};
-use shm_ringbuf::{Consumer, Deadline, Peer};
+use shm_ringbuf::{Consumer, Corruption, Deadline, Peer};
 
 use super::{Ending, retry};
 use crate::pattern::{Mismatch, Pattern};
@@ -72,7 +72,10 @@ pub trait Receiver {
     fn check(pattern: &Pattern, id: u64, found: &[u8]) -> Result<(), Mismatch>;
 
     /// The state of the producer.
-    fn peer_state(&self) -> Peer;
+    ///
+    /// # Errors
+    /// What the ring said.
+    fn peer_state(&self) -> Result<Peer, Corruption>;
 
     /// `len`, as the consumer sees it.
     fn fill_level(&self) -> usize;
@@ -135,7 +138,7 @@ impl<T: Pod> Receiver for Consumer<T> {
         pattern.check_len(id, size_of::<T>(), found)
     }
 
-    fn peer_state(&self) -> Peer {
+    fn peer_state(&self) -> Result<Peer, Corruption> {
         self.peer()
     }
 
@@ -205,7 +208,7 @@ impl Receiver for Consumer<[u8]> {
         pattern.check(id, found)
     }
 
-    fn peer_state(&self) -> Peer {
+    fn peer_state(&self) -> Result<Peer, Corruption> {
         self.peer()
     }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use shm_ringbuf::bytemuck::{Pod, bytes_of_mut};
-use shm_ringbuf::{Deadline, Peer, Producer};
+use shm_ringbuf::{Corruption, Deadline, Peer, Producer};
 
 use super::{Ending, retry};
 use crate::pattern::Pattern;
@@ -82,7 +82,10 @@ pub trait Sender {
     ) -> Result<(), Ending>;
 
     /// The state of the consumer.
-    fn peer_state(&self) -> Peer;
+    ///
+    /// # Errors
+    /// What the ring said.
+    fn peer_state(&self) -> Result<Peer, Corruption>;
 
     /// `len`, as the producer sees it.
     fn fill_level(&self) -> usize;
@@ -161,7 +164,7 @@ impl<T: Pod> Sender for Producer<T> {
         Ok(())
     }
 
-    fn peer_state(&self) -> Peer {
+    fn peer_state(&self) -> Result<Peer, Corruption> {
         self.peer()
     }
 
@@ -251,7 +254,7 @@ impl Sender for Producer<[u8]> {
         Ok(())
     }
 
-    fn peer_state(&self) -> Peer {
+    fn peer_state(&self) -> Result<Peer, Corruption> {
         self.peer()
     }
 

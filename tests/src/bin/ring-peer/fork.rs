@@ -63,8 +63,7 @@ impl Fork {
                     WaitStatus::Exited(_, code) => println!("child exited {code}"),
                     other => println!("child ended as {other:?}"),
                 }
-                producer.send(4).expect("there is room");
-                println!("sent");
+                println!("sent: {:?}", producer.send(4));
                 let _ = std::io::stdin().read_line(&mut String::new());
             }
         }

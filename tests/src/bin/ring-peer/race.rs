@@ -42,7 +42,8 @@ impl Racer {
                             producer = Some(won);
                             println!("ok");
                         }
-                        Err(Error::RoleTaken { pid, .. }) => println!("RoleTaken {pid}"),
+                        Err(Error::RoleTaken { pid: Some(pid), .. }) => println!("RoleTaken {pid}"),
+                        Err(Error::RoleTaken { pid: None, .. }) => println!("RoleTaken just now"),
                         Err(error) => println!("{}: {error}", variant(&error)),
                     }
                     continue;
