@@ -5,8 +5,9 @@
 //!                       ATTACHED(g) --anyone with a proof of death--> DIED(g) --attach--> ATTACHED(g + 1)
 //! ```
 //!
-//! Only the holder of the role's lock attaches and closes, so those are plain stores. A death is marked by an exchange on
-//! the generation that was seen alive: a successor that attached meanwhile is never called dead.
+//! Only the holder of the role's lock attaches and closes. A death is marked by a compare-and-exchange on the generation that was seen
+//! alive: a successor that attached meanwhile is never called dead. Every change is a read-modify-write, so that the changes
+//! follow one another without a doubt.
 
 use shm_semaphore::sync::{AtomicU64, Ordering};
 
@@ -83,14 +84,14 @@ impl Presence {
         // Relaxed: the holder of the role's lock follows the predecessor's stores.
         let generation = (self.state.load(Ordering::Relaxed) >> STATUS_BITS).wrapping_add(1);
         let state = generation << STATUS_BITS | ATTACHED;
-        self.state.store(state, Ordering::Release); // edge: peer_state.release
+        self.state.swap(state, Ordering::Release); // edge: peer_state.release
     }
 
     /// Leaves the side. Everything that was committed before is visible to whoever sees this.
     pub fn close(&self) {
         // Relaxed: we wrote it, or a peer that wrongly believes us dead did; the generation is ours in both cases.
         let state = self.state.load(Ordering::Relaxed) & !STATUS_MASK | CLOSED;
-        self.state.store(state, Ordering::Release); // edge: peer_state.release
+        self.state.swap(state, Ordering::Release); // edge: peer_state.release
     }
 
     /// Marks the one that `seen` showed as dead; does nothing if the side has changed since.
