@@ -7,8 +7,7 @@
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;
 //! - [`traffic`]: every way to send and to receive, for both forms of a ring;
 //! - [`journal`]: what a process did, kept where its death cannot touch it;
-//! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up;
-//! - [`tidy`]: the rules of style as functions over text.
+//! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up.
 
 pub mod children;
 pub mod forms;
@@ -16,7 +15,6 @@ pub mod history;
 pub mod journal;
 pub mod names;
 pub mod pattern;
-pub mod tidy;
 pub mod traffic;
 pub mod watchdog;
 

@@ -231,6 +231,27 @@ fn a_batch_that_a_killed_consumer_held_comes_again_and_is_marked() {
 }
 
 #[test]
+fn a_mark_of_redelivery_outlives_the_successor_that_saw_only_a_part() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("mark-outlives");
+    Form::Bytes
+        .create(&config(Form::Bytes), name.as_str())
+        .unwrap();
+    let mut producer = start("producer", &name, Form::Bytes, &[]);
+    assert_eq!(producer.ask("send 6"), "sent 6");
+    let mut first = start("consumer", &name, Form::Bytes, &[]);
+    assert_eq!(first.ask("hold-batch 4"), "holding 0 1 2 3");
+    first.kill();
+    let mut second = start("consumer", &name, Form::Bytes, &[]);
+    assert_eq!(second.ask("guard 1"), "got 0*");
+    assert_eq!(second.ask("hold"), "holding 1*");
+    second.kill();
+    // The first one had seen 2 and 3 too.
+    let mut third = start("consumer", &name, Form::Bytes, &[]);
+    assert_eq!(third.ask("guard 5"), "got 1* 2* 3* 4 5");
+}
+
+#[test]
 fn both_sides_killed_in_their_claims_leave_a_ring_that_works() {
     let _watchdog = watchdog!(60);
     for form in Form::ALL {

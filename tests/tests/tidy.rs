@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use integration_tests::tidy::{Violation, atomics, edges, text};
+use xtask::tidy::{Violation, atomics, edges, text};
 
 /// The members whose code runs in shared memory, so that the ledger speaks of it.
 const LEDGER_SOURCES: [&str; 2] = ["semaphore/src/", "ringbuf/src/"];

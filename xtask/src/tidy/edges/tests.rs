@@ -198,3 +198,35 @@ fn a_row_that_is_none_is_found() {
 fn a_ledger_without_a_table_is_found() {
     assert_eq!(ledger("l.md", "# Ledger\n").1.len(), 1);
 }
+
+#[test]
+fn a_mutant_lacks_the_side_that_its_tag_names_and_nothing_else() {
+    let changed = |source: &str| -> Vec<String> {
+        mutants("f.rs", source)
+            .into_iter()
+            .map(|mutant| mutant.changed)
+            .collect()
+    };
+    assert_eq!(
+        changed(SOUND),
+        [
+            "a.store(1, Ordering::Relaxed); // edge: slot_full.release",
+            "a.load(Ordering::Relaxed);",
+            "(); // edge: gate.fence",
+            "();",
+        ]
+    );
+    let both = "a.swap(1, AcqRel); // edge: e.acquire, d.release";
+    let expected = ["a.swap(1, Release);", "a.swap(1, Acquire);"];
+    for (changed, expected) in changed(both).iter().zip(expected) {
+        assert!(changed.starts_with(expected), "{changed}");
+    }
+    let mutant = &mutants("f.rs", SOUND)[0];
+    let differing = mutant
+        .source
+        .lines()
+        .zip(SOUND.lines())
+        .filter(|(a, b)| a != b)
+        .count();
+    assert_eq!((differing, mutant.site.line), (1, 2));
+}

@@ -52,6 +52,63 @@ pub struct Row {
     pub line: usize,
 }
 
+/// A copy of a source file in which one tagged operation is weakened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mutant {
+    /// The end of an edge that it weakens.
+    pub site: Site,
+    /// The line that was changed, as it is now.
+    pub changed: String,
+    /// The whole file.
+    pub source: String,
+}
+
+/// Weakens every tagged operation of a source file in turn: an ordering loses the side that its tag names, a fence goes.
+pub fn mutants(path: &str, source: &str) -> Vec<Mutant> {
+    let needs = needs_of_lines(&scan(source));
+    let weaken = |site: Site| {
+        let at = site.line - 1;
+        let mut near = vec![at];
+        near.extend(neighbours(at, needs.len()));
+        let at = near
+            .into_iter()
+            .find(|near| needs[*near].contains(&site.side))?;
+        let mut lines: Vec<String> = source.lines().map(str::to_owned).collect();
+        lines[at] = weakened(&lines[at], site.side);
+        let changed = lines[at].trim().to_owned();
+        Some(Mutant {
+            site,
+            changed,
+            source: lines.join("\n") + "\n",
+        })
+    };
+    sites(path, source)
+        .0
+        .into_iter()
+        .filter_map(weaken)
+        .collect()
+}
+
+fn weakened(line: &str, side: Side) -> String {
+    let (code, comment) = line.split_once("//").unwrap_or((line, ""));
+    let code = match side {
+        Side::Release => code
+            .replace("AcqRel", "Acquire")
+            .replace("Release", "Relaxed"),
+        Side::Acquire => code
+            .replace("Acquire", "Relaxed")
+            .replace("AcqRel", "Release"),
+        Side::Fence => code
+            .replace("fence(Ordering::SeqCst)", "()")
+            .replace("fence(SeqCst)", "()"),
+    };
+    if comment.is_empty() {
+        code
+    } else {
+        format!("{code}//{comment}")
+    }
+}
+
 /// Finds the tagged sites of a source file, and the orderings and tags that lack each other. Test code is left out.
 pub fn sites(path: &str, source: &str) -> (Vec<Site>, Vec<Violation>) {
     let lines = scan(source);
