@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -58,7 +58,7 @@ impl Peer {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let inherited: Vec<i32> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
+        let inherited: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let before_exec = move || {
             set_pdeathsig(Signal::SIGKILL)?;
             for number in &inherited {

@@ -65,7 +65,7 @@ fn a_batch_that_can_never_fit_is_refused_at_once() {
     assert!(rx.is_empty());
     let (mut tx, rx) = bytes(4096);
     let half = vec![1; 1500];
-    let refused = tx.send_exact(&vec![&half; 4]).unwrap_err();
+    let refused = tx.send_exact(&[&half; 4]).unwrap_err();
     assert!(matches!(refused, SendError::TooLong { .. }), "{refused:?}");
     assert!(rx.is_empty());
 }

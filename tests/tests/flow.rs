@@ -26,9 +26,11 @@ fn bytes(capacity: usize) -> (Producer<[u8]>, Consumer<[u8]>) {
 
 /// Fills a ring of bytes with messages of this length and says how many went in.
 fn fill(producer: &mut Producer<[u8]>, len: usize) -> usize {
-    (0..)
-        .find(|n| producer.try_send(&vec![*n as u8; len]) == Err(SendError::Full(())))
-        .unwrap()
+    let mut count = 0;
+    while producer.try_send(&vec![count as u8; len]) != Err(SendError::Full(())) {
+        count += 1;
+    }
+    count
 }
 
 /// Runs something that must not return before [`SHORT`] has passed.

@@ -185,7 +185,8 @@ fn a_file_that_is_no_ring_is_refused_and_left_as_it_is() {
     let name = Name::new("foreign");
     let mut noise = vec![0; 1 << 16];
     fastrand::Rng::with_seed(1).fill(&mut noise);
-    let contents: [&[u8]; 5] = [b"", b"hello\n", &[0; 1 << 16], &noise, &[0xff; 8192]];
+    let zeros = vec![0; 1 << 16];
+    let contents: [&[u8]; 5] = [b"", b"hello\n", &zeros, &noise, &[0xff; 8192]];
     for content in contents {
         fs::write(name.file(), content).unwrap();
         let opened = Ring::<u64>::open(name.as_str()).map(|_| ()).unwrap_err();

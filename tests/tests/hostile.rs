@@ -11,6 +11,9 @@ use integration_tests::{ring_peer, short_or_long, watchdog};
 use memmap2::{MmapOptions, MmapRaw};
 use shm_ringbuf::{Config, Consumer, Producer, RecvError, Ring, SendError};
 
+/// A ring with both its ends.
+type Whole<M> = (Ring<M>, Producer<M>, Consumer<M>);
+
 const BRIEF: Duration = Duration::from_micros(300);
 
 /// The segment as another process sees it.
@@ -56,7 +59,7 @@ fn nasty(old: u64) -> Vec<u64> {
 }
 
 /// A ring in the middle of its work: wrapped, with messages, a claim behind it and one taken.
-fn words(name: &Name) -> (Ring<u64>, Producer<u64>, Consumer<u64>) {
+fn words(name: &Name) -> Whole<u64> {
     let ring: Ring<u64> = Config::spsc().capacity(8).create(name.as_str()).unwrap();
     let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     for n in 0..13 {
@@ -96,7 +99,7 @@ fn use_words(ring: &Ring<u64>, tx: &mut Producer<u64>, rx: &mut Consumer<u64>) {
     let _ = (rx.len(), rx.is_empty(), rx.peer(), ring.consumer_peer());
 }
 
-fn bytes(name: &Name) -> (Ring<[u8]>, Producer<[u8]>, Consumer<[u8]>) {
+fn bytes(name: &Name) -> Whole<[u8]> {
     let ring: Ring<[u8]> = Config::spsc().capacity(4096).create(name.as_str()).unwrap();
     let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     for len in 0..60 {
@@ -253,11 +256,11 @@ fn endure(form: Form, wait: WaitWay, from: usize, to: usize, pause_us: usize) {
     for mut peer in [producer, consumer] {
         let said = peer.line();
         let status = peer.wait();
-        let fine = said
+        let endured = said
             .as_ref()
             .is_some_and(|said| said.starts_with("endured "));
         assert!(
-            fine && status.success(),
+            endured && status.success(),
             "{form:?} {from}..{to}, seed {seed}: {said:?}, {status}"
         );
     }

@@ -239,15 +239,17 @@ fn racers(name: &str, count: usize) -> Vec<Peer> {
     let mut racers: Vec<Peer> = (0..count)
         .map(|_| Peer::start(ring_peer!(), &["racer", name]))
         .collect();
-    racers.iter_mut().for_each(|racer| racer.expect("ready"));
+    for racer in &mut racers {
+        racer.expect("ready");
+    }
     racers
 }
 
 fn race(racers: &mut [Peer], order: &str) -> Vec<String> {
     let start = in_5_ms();
-    racers
-        .iter_mut()
-        .for_each(|racer| racer.say(&format!("{order} {start}")));
+    for racer in racers.iter_mut() {
+        racer.say(&format!("{order} {start}"));
+    }
     racers
         .iter_mut()
         .map(|racer| racer.line().expect("an answer"))
@@ -267,9 +269,9 @@ fn of_many_that_open_or_create_at_once_all_get_the_same_ring() {
         assert!(answers[0].starts_with("ok "), "round {round}: {answers:?}");
         assert_eq!(folder.list(), ["ring"], "exactly one is left");
         shm_ringbuf::unlink(&name).unwrap();
-        racers
-            .iter_mut()
-            .for_each(|racer| assert_eq!(racer.ask("drop"), "dropped"));
+        for racer in &mut racers {
+            assert_eq!(racer.ask("drop"), "dropped");
+        }
     }
 }
 
@@ -292,9 +294,9 @@ fn of_many_that_create_at_once_one_succeeds() {
         assert_eq!((created, late), (1, 11), "round {round}: {answers:?}");
         assert_eq!(folder.list(), ["ring"]);
         shm_ringbuf::unlink(&name).unwrap();
-        racers
-            .iter_mut()
-            .for_each(|racer| assert_eq!(racer.ask("drop"), "dropped"));
+        for racer in &mut racers {
+            assert_eq!(racer.ask("drop"), "dropped");
+        }
     }
 }
 
@@ -306,7 +308,9 @@ fn creating_opening_and_unlinking_at_once_never_shows_half_a_ring() {
     let mut peers: Vec<Peer> = (0..4)
         .map(|_| Peer::start(ring_peer!(), &["churn", name.as_str(), "--for-ms", time]))
         .collect();
-    peers.iter_mut().for_each(|peer| peer.expect("done"));
+    for peer in &mut peers {
+        peer.expect("done");
+    }
     assert!(name.leftovers().is_empty(), "{:?}", name.leftovers());
 }
 

@@ -155,9 +155,9 @@ fn of_many_that_race_for_a_role_one_gets_it_and_the_others_learn_which() {
     }
     for round in 0..short_or_long(30, 1000) {
         let start = in_5_ms();
-        racers
-            .iter_mut()
-            .for_each(|racer| racer.say(&format!("produce {start}")));
+        for racer in &mut racers {
+            racer.say(&format!("produce {start}"));
+        }
         let answers: Vec<String> = racers
             .iter_mut()
             .map(|racer| racer.line().unwrap())

@@ -75,11 +75,16 @@ fn check(is_for: impl Fn(&str) -> bool, rule: impl Fn(&str, &str) -> Vec<Violati
 
 #[track_caller]
 fn fail_on(violations: &[Violation]) {
-    let list: String = violations
+    let list: Vec<String> = violations
         .iter()
         .map(|violation| format!("\n  {violation}"))
         .collect();
-    assert!(violations.is_empty(), "{} places:{list}", violations.len());
+    assert!(
+        violations.is_empty(),
+        "{} places:{}",
+        violations.len(),
+        list.concat()
+    );
 }
 
 #[test]

@@ -316,9 +316,9 @@ pub fn compare(
         }
         let [releases, acquires, fences] = [Side::Release, Side::Acquire, Side::Fence]
             .map(|side| counts.get(&side).copied().unwrap_or(0));
-        let paired = releases > 0 && acquires > 0 && fences == 0;
-        let fenced = fences >= 2 && releases == 0 && acquires == 0;
-        if !paired && !fenced {
+        let has_both_sides = releases > 0 && acquires > 0 && fences == 0;
+        let has_two_fences = fences >= 2 && releases == 0 && acquires == 0;
+        if !has_both_sides && !has_two_fences {
             let message = format!(
                 "{} has {releases} release, {acquires} acquire and {fences} fence sites in the code; \
                  it needs both sides, or two fences",

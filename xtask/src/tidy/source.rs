@@ -42,6 +42,9 @@ enum State {
 }
 
 /// Splits source into lines.
+///
+/// # Panics
+/// Never: there is always a line to write to.
 pub fn scan(source: &str) -> Vec<Line> {
     let mut lines = vec![Line::default()];
     let mut state = State::Code;
@@ -168,7 +171,7 @@ fn mark_tests(lines: &mut [Line]) {
     while at < lines.len() {
         let code = lines[at].code.trim_start().to_owned();
         if code.starts_with("#![") && is_test_only(&code) {
-            lines.iter_mut().for_each(|line| line.is_test = true);
+            mark(lines);
             return;
         }
         if !(code.starts_with("#[") && is_test_only(&code)) {
@@ -176,10 +179,14 @@ fn mark_tests(lines: &mut [Line]) {
             continue;
         }
         let end = end_of_item(lines, at);
-        lines[at..=end]
-            .iter_mut()
-            .for_each(|line| line.is_test = true);
+        mark(&mut lines[at..=end]);
         at = end + 1;
+    }
+}
+
+fn mark(lines: &mut [Line]) {
+    for line in lines {
+        line.is_test = true;
     }
 }
 

@@ -234,7 +234,8 @@ impl<C: Receiver> Consuming<C> {
             match result {
                 Ok(count) => received += count,
                 Err(ending) => {
-                    answer.push_str(&format!(", then {ending}"));
+                    answer.push_str(", then ");
+                    answer.push_str(&ending.to_string());
                     break;
                 }
             }
