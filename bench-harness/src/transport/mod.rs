@@ -6,7 +6,12 @@
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
+pub mod limits;
+pub mod registry;
+pub mod ring;
+
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
@@ -37,6 +42,27 @@ pub enum WaitMode {
     SpinPark,
     /// Sleeps at once.
     Park,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Limit => "limit",
+            Self::Message => "message",
+            Self::Stream => "stream",
+            Self::Notify => "notify",
+        })
+    }
+}
+
+impl fmt::Display for WaitMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spin => "spin",
+            Self::SpinPark => "spin-park",
+            Self::Park => "park",
+        })
+    }
 }
 
 /// What a link must be able to carry.
@@ -78,7 +104,9 @@ pub struct Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
