@@ -15,6 +15,7 @@ pub fn now_ns() -> u64 {
 
 /// What the clock itself costs. Printed, never subtracted.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[allow(clippy::struct_field_names)] // The unit belongs into each name.
 pub struct ClockProfile {
     /// Time that one reading takes, in nanoseconds: the mean of many.
     pub read_cost_ns: f64,

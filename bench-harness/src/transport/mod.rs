@@ -6,9 +6,9 @@
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
-pub mod limits;
 pub mod registry;
 pub mod ring;
+pub mod yardsticks;
 
 use std::any::Any;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The one table of contenders.
 
-use super::limits::{LimitFutex, LimitLine, LimitMemcpy};
+use super::yardsticks::{LimitFutex, LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
