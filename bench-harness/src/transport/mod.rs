@@ -6,6 +6,32 @@
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
+pub mod alarm;
+pub mod capacity;
+#[cfg(test)]
+mod conformance;
+pub mod datagram;
+pub mod eventfd;
+pub mod framing;
+pub mod join;
+pub mod kernel;
+pub mod limits;
+pub mod mmap_file;
+pub mod names;
+pub mod pipe;
+pub mod posix_mq;
+pub mod posix_shm_sem;
+pub mod sem_posix;
+pub mod sem_sysv;
+pub mod shared_memory;
+pub mod signal;
+pub mod slots;
+pub mod stream_socket;
+pub mod sysv;
+pub mod sysv_mq;
+pub mod sysv_shm_sem;
+pub mod udp_loopback;
+
 use std::any::Any;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -78,7 +104,9 @@ pub struct Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("ticket", &self.ticket).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("ticket", &self.ticket)
+            .finish_non_exhaustive()
     }
 }
 
