@@ -97,7 +97,8 @@ fn under_way(begun: Instant) -> nix::Result<()> {
 }
 
 /// Finds the request for which a buffer holds `wanted` messages, as near as it can be: `ask` sets the size of a buffer
-/// in bytes (at most `limit`), `measure` says how many messages it then holds. Returns what the last request holds.
+/// in bytes (at most `limit`), `measure` says how many messages it then holds. Ends with the best of the requests that
+/// it tried, and returns what that one holds.
 ///
 /// # Errors
 /// What `ask` or `measure` said.
@@ -109,10 +110,13 @@ pub fn calibrate<E>(
     mut measure: impl FnMut() -> Result<usize, E>,
 ) -> Result<usize, E> {
     let mut request = first_request.clamp(1, limit.max(1));
-    let mut held = 0;
+    let mut best: (usize, usize) = (request, 0);
     for _ in 0..ROUNDS {
         ask(request)?;
-        held = measure()?;
+        let held = measure()?;
+        if held.abs_diff(wanted) < best.1.abs_diff(wanted) || best.1 == 0 {
+            best = (request, held);
+        }
         if (wanted..=wanted + wanted / 8 + 1).contains(&held) {
             break;
         }
@@ -127,7 +131,8 @@ pub fn calibrate<E>(
         }
         request = next;
     }
-    Ok(held)
+    ask(best.0)?;
+    Ok(best.1)
 }
 
 /// A first guess at the memory that the kernel books for one message of a socket: the bytes, its header, rounding.

@@ -8,6 +8,9 @@ use nix::unistd::{read, write};
 
 use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, limits};
 
+/// What is said about the highest count: the kernel's own is 2^64 - 2, but not every reader of JSON keeps such a number.
+const COUNT_MAX: usize = 1 << 53;
+
 /// An eventfd that counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Eventfd;
@@ -21,8 +24,7 @@ impl Transport for Eventfd {
         let counter = EventFd::from_value_and_flags(0, flags)
             .map_err(|errno| limits::refused("eventfd", errno))?;
         let shared = counter.as_fd().try_clone_to_owned()?;
-        // The highest value is 2^64 - 2; nobody will wait for room.
-        Ok(join::link_of_one(shared, shape, usize::MAX))
+        Ok(join::link_of_one(shared, shape, COUNT_MAX))
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<EventfdEnd> {

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use nix::sys::uio::writev;
 use nix::unistd::{read, write};
 
-use super::{Receiver, Sender, Ticket, alarm, join};
+use super::{LinkError, LinkShape, Receiver, Sender, Ticket, alarm, join};
 
 /// Bytes of the length in front of each message.
 pub const PREFIX_LEN: usize = 4;
@@ -29,6 +29,21 @@ const READ_AHEAD_LEN: usize = 64 << 10;
 
 /// From this many missing bytes on, the rest of a message is read straight into the caller's buffer.
 const DIRECT_LEN_MIN: usize = 16 << 10;
+
+/// Bytes of the longest frame that a shape asks for.
+///
+/// # Errors
+/// `Unavailable` when a message is longer than its prefix can say.
+pub fn frame_len(shape: &LinkShape) -> Result<usize, LinkError> {
+    if u32::try_from(shape.message_len_max).is_err() {
+        return Err(LinkError::Unavailable(format!(
+            "a message of {} B is over the {} B that a 32-bit length can say; choose a smaller --size",
+            shape.message_len_max,
+            u32::MAX
+        )));
+    }
+    Ok(PREFIX_LEN + shape.message_len_max)
+}
 
 /// Writes frames to a pipe or a socket.
 #[derive(Debug)]

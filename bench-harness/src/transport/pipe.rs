@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe2, read, unlink, write};
 
-use super::framing::{FrameReader, FrameWriter, PREFIX_LEN};
+use super::framing::{self, FrameReader, FrameWriter};
 use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limits, names};
 
 /// What a pipe is counted in: messages share a page only when they fit into what is left of it.
@@ -71,7 +71,7 @@ impl Transport for Fifo {
 
 /// Sizes and measures a fresh pipe whose ends do not block yet, then makes them block.
 fn link(writer: OwnedFd, reader: OwnedFd, shape: &LinkShape) -> Result<Link, LinkError> {
-    let frame_len = PREFIX_LEN + shape.message_len_max;
+    let frame_len = framing::frame_len(shape)?;
     resize(&writer, wanted_bytes(frame_len, shape.capacity.max(1)))?;
     let held = capacity::measure_bytes(
         frame_len,

@@ -13,7 +13,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::unlink;
 
-use super::framing::{FrameReader, FrameWriter, PREFIX_LEN};
+use super::framing::{self, FrameReader, FrameWriter};
 use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limits, names};
 
 /// A path for a socket of the Unix domain may not be longer.
@@ -90,7 +90,7 @@ impl Transport for TcpLoopback {
     type Rx = FrameReader;
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
-        let frame_len = PREFIX_LEN + shape.message_len_max;
+        let frame_len = framing::frame_len(shape)?;
         let wanted = shape.capacity.max(1);
         let limit =
             capacity::limit_of("net.core.wmem_max")?.min(capacity::limit_of("net.core.rmem_max")?);
@@ -133,7 +133,7 @@ fn unavailable_or(what: &str, error: io::Error) -> LinkError {
 /// Sizes and measures a connected pair of the Unix domain. Only the sender's buffer counts: it is booked until the
 /// receiver has read.
 fn unix_link(sender: OwnedFd, receiver: OwnedFd, shape: &LinkShape) -> Result<Link, LinkError> {
-    let frame_len = PREFIX_LEN + shape.message_len_max;
+    let frame_len = framing::frame_len(shape)?;
     let wanted = shape.capacity.max(1);
     let held = capacity::calibrate(
         wanted,
