@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Sleeping and waking between processes: a futex that really is shared, an event count and a semaphore.
+//!
+//! Everything here is one 32-bit word that can be placed in memory which several processes map. All-zero bytes are a valid,
+//! fresh value of each type, so a segment that was just allocated needs no construction step.
+//!
+//! | type | what it is for |
+//! |---|---|
+//! | [`EventCount`] | "sleep until this condition, which lives elsewhere, may have changed": the wakeup of a lock-free structure |
+//! | [`Semaphore`] | a count of permits |
+//! | [`Futex`] | the word below both, with the kernel's wait and wake |
+//! | [`Deadline`] | one absolute point on `CLOCK_MONOTONIC`, for every wait |
+//!
+//! A process that is killed while it waits leaves nothing behind that has to be repaired: no type here counts its waiters.
+//! A process that is killed after it changed the condition and before it woke the others leaves them asleep; whoever must survive
+//! that sleeps in slices (see [`EventCount::wait`]). [`Semaphore`] does so by itself.
+
+mod deadline;
+mod event_count;
+mod futex;
+mod semaphore;
+#[doc(hidden)]
+pub mod sync;
+
+pub use deadline::Deadline;
+pub use event_count::{EventCount, WaitKey, WaitResult};
+pub use futex::Futex;
+pub use semaphore::{Overflow, Semaphore};
