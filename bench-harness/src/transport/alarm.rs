@@ -9,7 +9,7 @@
 //! the process.
 #![allow(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -31,7 +31,6 @@ const SPINS_PER_LOOK: u32 = 64;
 thread_local! {
     static EXPIRED: AtomicBool = const { AtomicBool::new(false) };
     static TIMER: RefCell<Option<ThreadTimer>> = const { RefCell::new(None) };
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// A timer that interrupts the thread that made it.
@@ -120,7 +119,6 @@ pub fn arm(deadline: Instant) -> io::Result<()> {
             slot.insert(ThreadTimer::new()?)
         };
         timer.set(Duration::ZERO, Duration::ZERO)?;
-        DEADLINE.set(Some(deadline));
         let remaining = deadline.saturating_duration_since(Instant::now());
         EXPIRED.with(|expired| expired.store(remaining.is_zero(), Ordering::Relaxed));
         // Zero would stop the timer instead of firing it at once.
@@ -139,7 +137,6 @@ pub fn disarm() -> io::Result<()> {
     });
     // After the timer: a tick that was already on its way is delivered before its call returns.
     EXPIRED.with(|expired| expired.store(false, Ordering::Relaxed));
-    DEADLINE.set(None);
     stopped
 }
 
@@ -148,11 +145,6 @@ pub fn disarm() -> io::Result<()> {
 pub fn expired() -> bool {
     // Relaxed: written by this very thread, in its handler.
     EXPIRED.with(|expired| expired.load(Ordering::Relaxed))
-}
-
-/// The deadline that this thread armed, for the mechanisms that wait by a deadline of their own.
-pub fn deadline() -> Option<Instant> {
-    DEADLINE.get()
 }
 
 /// What a call gives that the deadline ended.
@@ -251,7 +243,6 @@ mod tests {
         arm(Instant::now()).unwrap();
         std::thread::spawn(|| {
             assert!(!expired());
-            assert!(deadline().is_none());
         })
         .join()
         .unwrap();
@@ -277,7 +268,6 @@ mod tests {
         arm(Instant::now()).unwrap();
         arm(after(60_000)).unwrap();
         assert!(!expired());
-        assert!(deadline().is_some());
         disarm().unwrap();
     }
 }

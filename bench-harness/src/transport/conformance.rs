@@ -41,7 +41,6 @@ impl Watchdog {
 }
 
 /// A mechanism under test.
-#[derive(Clone, Copy)]
 struct Contender<'a, T> {
     name: &'static str,
     class: Class,
@@ -129,8 +128,24 @@ fn isolated<R: Send>(part: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-fn arm(window: Duration) {
-    alarm::arm(Instant::now() + window).unwrap();
+/// Begins a window for both ends in this thread, and says when it ends.
+fn begin(window: Duration, sender: &mut impl Sender, receiver: &mut impl Receiver) -> Instant {
+    let deadline = begin_sending(window, sender);
+    receiver.begin_window(deadline);
+    deadline
+}
+
+fn begin_sending(window: Duration, sender: &mut impl Sender) -> Instant {
+    let deadline = Instant::now() + window;
+    alarm::arm(deadline).unwrap();
+    sender.begin_window(deadline);
+    deadline
+}
+
+fn begin_receiving(window: Duration, receiver: &mut impl Receiver) {
+    let deadline = Instant::now() + window;
+    alarm::arm(deadline).unwrap();
+    receiver.begin_window(deadline);
 }
 
 /// The message with this number: its length and all its bytes follow from the number.
@@ -148,7 +163,7 @@ fn message(number: usize, len_max: usize) -> Vec<u8> {
 
 /// Sends `count` messages through a small link and compares every byte of what comes out.
 fn delivers<T: Transport>(
-    it: Contender<'_, T>,
+    it: &Contender<'_, T>,
     message_len_max: usize,
     capacity: usize,
     count: usize,
@@ -158,16 +173,16 @@ fn delivers<T: Transport>(
     };
     thread::scope(|scope| {
         scope.spawn(|| {
-            arm(AMPLE);
             let mut sender = it.transport.sender(&sender_ticket).unwrap();
+            begin_sending(AMPLE, &mut sender);
             for number in 0..count {
                 let sent = sender.send(&message(number, message_len_max));
                 sent.unwrap_or_else(|error| panic!("{} send {number}: {error}", it.name));
             }
         });
         scope.spawn(|| {
-            arm(AMPLE);
             let mut receiver = it.transport.receiver(&receiver_ticket).unwrap();
+            begin_receiving(AMPLE, &mut receiver);
             let mut buffer = vec![0; message_len_max];
             for number in 0..count {
                 let len = receiver
@@ -185,7 +200,7 @@ fn delivers<T: Transport>(
                 }
             }
             // Not one more than was sent.
-            arm(SHORT);
+            begin_receiving(SHORT, &mut receiver);
             let error = receiver.recv(&mut buffer).expect_err(it.name);
             let kinds = [io::ErrorKind::TimedOut, io::ErrorKind::UnexpectedEof];
             assert!(kinds.contains(&error.kind()), "{}: {error}", it.name);
@@ -194,7 +209,7 @@ fn delivers<T: Transport>(
 }
 
 /// Fills the link to what its ticket says, and no further, then empties it.
-fn holds_its_capacity<T: Transport>(it: Contender<'_, T>) {
+fn holds_its_capacity<T: Transport>(it: &Contender<'_, T>) {
     const LEN: usize = 100;
     let Some((_link, sender_ticket, receiver_ticket)) = it.open(LEN, 16) else {
         return;
@@ -213,7 +228,7 @@ fn holds_its_capacity<T: Transport>(it: Contender<'_, T>) {
         if !is_exact {
             capacity = capacity.div_ceil(2);
         }
-        arm(AMPLE);
+        begin(AMPLE, &mut sender, &mut receiver);
         for number in 0..capacity {
             let sent = sender.send(&[number as u8; LEN]);
             sent.unwrap_or_else(|error| {
@@ -221,7 +236,7 @@ fn holds_its_capacity<T: Transport>(it: Contender<'_, T>) {
             });
         }
         if is_exact {
-            arm(SHORT);
+            begin(SHORT, &mut sender, &mut receiver);
             let error = sender.send(&[0; LEN]).expect_err(it.name);
             assert_eq!(
                 error.kind(),
@@ -230,7 +245,7 @@ fn holds_its_capacity<T: Transport>(it: Contender<'_, T>) {
                 it.name
             );
         }
-        arm(AMPLE);
+        begin(AMPLE, &mut sender, &mut receiver);
         let mut buffer = [0; LEN];
         for number in 0..capacity {
             assert_eq!(receiver.recv(&mut buffer).unwrap(), LEN, "{}", it.name);
@@ -239,7 +254,7 @@ fn holds_its_capacity<T: Transport>(it: Contender<'_, T>) {
     });
 }
 
-fn times_out_while_empty<T: Transport>(it: Contender<'_, T>) {
+fn times_out_while_empty<T: Transport>(it: &Contender<'_, T>) {
     let Some((_link, sender_ticket, receiver_ticket)) = it.open(64, 4) else {
         return;
     };
@@ -248,10 +263,7 @@ fn times_out_while_empty<T: Transport>(it: Contender<'_, T>) {
         let mut receiver = it.transport.receiver(&receiver_ticket).unwrap();
         let mut buffer = [0; 64];
         for _ in 0..2 {
-            let deadline = Instant::now() + SHORT;
-            alarm::arm(deadline).unwrap();
-            receiver.begin_window(deadline);
-            sender.begin_window(deadline);
+            let deadline = begin(SHORT, &mut sender, &mut receiver);
             let error = receiver.recv(&mut buffer).expect_err(it.name);
             assert_eq!(
                 error.kind(),
@@ -261,24 +273,21 @@ fn times_out_while_empty<T: Transport>(it: Contender<'_, T>) {
             );
             assert!(Instant::now() >= deadline, "{} gave up early", it.name);
             // The link is as good as before.
-            let deadline = Instant::now() + AMPLE;
-            alarm::arm(deadline).unwrap();
-            receiver.begin_window(deadline);
-            sender.begin_window(deadline);
+            begin(AMPLE, &mut sender, &mut receiver);
             sender.send(b"after a timeout").expect(it.name);
             receiver.recv(&mut buffer).expect(it.name);
         }
     });
 }
 
-fn tells_that_the_sender_is_gone<T: Transport>(it: Contender<'_, T>) {
+fn tells_that_the_sender_is_gone<T: Transport>(it: &Contender<'_, T>) {
     let Some((_link, sender_ticket, receiver_ticket)) = it.open(64, 8) else {
         return;
     };
     isolated(|| {
         let mut sender = it.transport.sender(&sender_ticket).unwrap();
         let mut receiver = it.transport.receiver(&receiver_ticket).unwrap();
-        arm(AMPLE);
+        begin(AMPLE, &mut sender, &mut receiver);
         let mut buffer = [0; 64];
         for sent in [&b"one"[..], b"", b"three", b""] {
             sender.send(sent).unwrap();
@@ -290,7 +299,8 @@ fn tells_that_the_sender_is_gone<T: Transport>(it: Contender<'_, T>) {
                 assert_eq!(&buffer[..len], sent, "{}", it.name);
             }
         }
-        arm(if it.tells_receiver() { AMPLE } else { SHORT });
+        let window = if it.tells_receiver() { AMPLE } else { SHORT };
+        begin_receiving(window, &mut receiver);
         let error = receiver.recv(&mut buffer).expect_err(it.name);
         let told = error.kind() == io::ErrorKind::UnexpectedEof;
         // Over UDP an acknowledgement may find out that nobody is there any more.
@@ -305,7 +315,7 @@ fn tells_that_the_sender_is_gone<T: Transport>(it: Contender<'_, T>) {
     });
 }
 
-fn tells_that_the_receiver_is_gone<T: Transport>(it: Contender<'_, T>) {
+fn tells_that_the_receiver_is_gone<T: Transport>(it: &Contender<'_, T>) {
     if !it.tells_sender() {
         return;
     }
@@ -315,7 +325,7 @@ fn tells_that_the_receiver_is_gone<T: Transport>(it: Contender<'_, T>) {
     isolated(|| {
         let mut sender = it.transport.sender(&sender_ticket).unwrap();
         drop(it.transport.receiver(&receiver_ticket).unwrap());
-        arm(AMPLE);
+        begin_sending(AMPLE, &mut sender);
         let error = (0..100_000)
             .find_map(|_| sender.send(&[7; 64]).err())
             .expect(it.name);
@@ -328,7 +338,7 @@ fn tells_that_the_receiver_is_gone<T: Transport>(it: Contender<'_, T>) {
     });
 }
 
-fn refuses_what_is_too_long<T: Transport>(it: Contender<'_, T>) {
+fn refuses_what_is_too_long<T: Transport>(it: &Contender<'_, T>) {
     if it.class == Class::Notify {
         return;
     }
@@ -336,7 +346,7 @@ fn refuses_what_is_too_long<T: Transport>(it: Contender<'_, T>) {
         isolated(|| {
             let mut sender = it.transport.sender(&sender_ticket).unwrap();
             let mut receiver = it.transport.receiver(&receiver_ticket).unwrap();
-            arm(AMPLE);
+            begin(AMPLE, &mut sender, &mut receiver);
             let error = sender.send(&[0; 65]).expect_err(it.name);
             assert_eq!(
                 error.kind(),
@@ -381,7 +391,7 @@ fn refuses_what_is_too_long<T: Transport>(it: Contender<'_, T>) {
     }
 }
 
-fn leaves_nothing_behind<T: Transport>(it: Contender<'_, T>) {
+fn leaves_nothing_behind<T: Transport>(it: &Contender<'_, T>) {
     let Some((link, sender_ticket, receiver_ticket)) = it.open(64, 4) else {
         return;
     };
@@ -394,7 +404,7 @@ fn leaves_nothing_behind<T: Transport>(it: Contender<'_, T>) {
     isolated(|| {
         let mut sender = it.transport.sender(&sender_ticket).unwrap();
         let _receiver = it.transport.receiver(&receiver_ticket).unwrap();
-        arm(AMPLE);
+        begin_sending(AMPLE, &mut sender);
         sender.send(b"never taken").unwrap();
         // Names are gone while the link is in use already.
         assert_no_names(it.name);
@@ -458,7 +468,7 @@ enum Question {
     LeavesNothingBehind,
 }
 
-fn conforms<T: Transport>(it: Contender<'_, T>, question: Question) {
+fn conforms<T: Transport>(it: &Contender<'_, T>, question: Question) {
     match question {
         Question::Delivers {
             message_len_max,
@@ -482,7 +492,7 @@ fn ask_every_contender(test: &'static str, question: Question) {
         ($(($name:literal, $class:ident, $wait:ident, $transport:path)),* $(,)?) => {
             $(
                 let it = Contender { name: $name, class: Class::$class, transport: &$transport };
-                conforms(it, question);
+                conforms(&it, question);
             )*
         };
     }
@@ -535,6 +545,8 @@ fn contenders_have_the_names_of_the_published_results() {
         "posix-shm-sem",
         "mmap-file",
         "udp-loopback",
+        "semaphore",
+        "event-count",
         "sem-posix",
         "sem-sysv",
         "eventfd",

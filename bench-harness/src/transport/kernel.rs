@@ -1,4 +1,4 @@
-//! Every mechanism of the kernel that is measured, in one table.
+//! Every mechanism of the kernel that is measured, in one table; and, beside the kernel's ways to notify, our own two.
 
 use super::{Class, WaitMode};
 
@@ -29,6 +29,8 @@ macro_rules! for_each_kernel_contender {
             ("posix-shm-sem", Message, Park, $crate::transport::posix_shm_sem::PosixShmSem),
             ("mmap-file", Message, Spin, $crate::transport::mmap_file::MmapFile),
             ("udp-loopback", Message, Park, $crate::transport::udp_loopback::UdpLoopback),
+            ("semaphore", Notify, Park, $crate::transport::semaphore::ShmSemaphore),
+            ("event-count", Notify, Park, $crate::transport::event_count::ShmEventCount),
             ("sem-posix", Notify, Park, $crate::transport::sem_posix::SemPosix),
             ("sem-sysv", Notify, Park, $crate::transport::sem_sysv::SemSysv),
             ("eventfd", Notify, Park, $crate::transport::eventfd::Eventfd),

@@ -11,6 +11,7 @@ pub mod capacity;
 #[cfg(test)]
 mod conformance;
 pub mod datagram;
+pub mod event_count;
 pub mod eventfd;
 pub mod framing;
 pub mod join;
@@ -23,6 +24,7 @@ pub mod posix_mq;
 pub mod posix_shm_sem;
 pub mod sem_posix;
 pub mod sem_sysv;
+pub mod semaphore;
 pub mod shared_memory;
 pub mod signal;
 pub mod slots;
