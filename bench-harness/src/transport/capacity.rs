@@ -3,16 +3,20 @@
 //! The buffers of sockets and pipes are counted in ways that no formula outside the kernel follows (bookkeeping of each
 //! message, pages, doubling). So a fresh link is filled without blocking and emptied again.
 
-use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 /// No link is filled further than that.
 const BYTES_MAX: usize = 64 << 20;
 
 /// How long what was sent may be under way before the measurement gives up.
 const ARRIVAL_MAX: Duration = Duration::from_secs(2);
+
+/// More than any system grants to the buffer of a socket.
+const REQUEST_MAX: usize = 1 << 30;
 
 /// How often a request is corrected.
 const ROUNDS: usize = 5;
@@ -143,17 +147,24 @@ pub fn socket_booking(message_len: usize) -> usize {
         + 256
 }
 
-/// A limit of the system that a request for room must not exceed, by its `sysctl` name.
+/// The largest send buffer that an ordinary user may ask for, in the bytes of a request (`net.core.wmem_max`). Asked of
+/// the kernel itself, which grants no more: inside a container the setting can't be read. Leaves the buffer at that size.
 ///
 /// # Errors
-/// `InvalidData` when the limit can't be read.
-pub fn limit_of(setting: &str) -> io::Result<usize> {
-    super::limits::sysctl(setting).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("the limit {setting} can't be read"),
-        )
-    })
+/// What the socket said.
+pub fn send_buffer_limit(socket: &OwnedFd) -> nix::Result<usize> {
+    setsockopt(socket, sockopt::SndBuf, &REQUEST_MAX)?;
+    // The kernel doubles what was granted, for its bookkeeping.
+    Ok(getsockopt(socket, sockopt::SndBuf)? / 2)
+}
+
+/// The same for the receive buffer (`net.core.rmem_max`).
+///
+/// # Errors
+/// What the socket said.
+pub fn receive_buffer_limit(socket: &OwnedFd) -> nix::Result<usize> {
+    setsockopt(socket, sockopt::RcvBuf, &REQUEST_MAX)?;
+    Ok(getsockopt(socket, sockopt::RcvBuf)? / 2)
 }
 
 #[cfg(test)]

@@ -3,150 +3,22 @@
 //! The two ends live in two threads of this process, with descriptors of their own, so that dropping one end is what the
 //! death of its process would be.
 
+mod contender;
+
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::kernel::for_each_kernel_contender;
-use super::{Class, Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, names};
-
-/// Nothing in these tests takes that long, unless a call blocks for good.
-const WATCHDOG: Duration = Duration::from_secs(120);
+use super::{Class, LinkError, LinkShape, Receiver, Sender, Transport, names};
+use contender::{Contender, Watchdog, begin, begin_receiving, begin_sending, isolated};
 
 /// What a window may take that is expected to end by itself.
 const AMPLE: Duration = Duration::from_secs(60);
 
 /// A window that is expected to time out.
 const SHORT: Duration = Duration::from_millis(25);
-
-/// Ends the process when a test hangs: a blocked system call can't be ended from outside.
-struct Watchdog {
-    _alive: mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn new(name: &'static str) -> Self {
-        let (alive, ended) = mpsc::channel::<()>();
-        thread::spawn(move || {
-            if ended.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("{name}: blocked beyond every deadline");
-                std::process::abort();
-            }
-        });
-        Self { _alive: alive }
-    }
-}
-
-/// A mechanism under test.
-struct Contender<'a, T> {
-    name: &'static str,
-    class: Class,
-    transport: &'a T,
-}
-
-impl<T: Transport> Contender<'_, T> {
-    /// A link as two processes would have it; none when it is not available here, which must then be explained.
-    fn open(&self, message_len_max: usize, capacity: usize) -> Option<(Link, Ticket, Ticket)> {
-        let shape = LinkShape {
-            message_len_max,
-            variable_len: true,
-            capacity,
-        };
-        let mut link = match self.transport.create(&shape) {
-            Ok(link) => link,
-            Err(LinkError::Unavailable(reason)) => {
-                assert!(
-                    reason.contains(' '),
-                    "{}: no sentence: {reason:?}",
-                    self.name
-                );
-                eprintln!("{} at {message_len_max} B: {reason}", self.name);
-                return None;
-            }
-            Err(LinkError::Failed(error)) => panic!("{}: {error}", self.name),
-        };
-        assert_eq!(
-            link.ticket.message_len_max, message_len_max,
-            "{}",
-            self.name
-        );
-        let sender_fds = duplicate(&link.fds, &link.ticket.sender_fds);
-        let receiver_fds = duplicate(&link.fds, &link.ticket.receiver_fds);
-        link.fds.clear();
-        let sender = Ticket {
-            sender_fds,
-            receiver_fds: Vec::new(),
-            ..link.ticket.clone()
-        };
-        let receiver = Ticket {
-            sender_fds: Vec::new(),
-            receiver_fds,
-            ..link.ticket.clone()
-        };
-        Some((link, sender, receiver))
-    }
-
-    /// Whether the kernel tells a receiver that its sender is gone.
-    fn tells_receiver(&self) -> bool {
-        self.class == Class::Stream || self.name == "unix-seqpacket"
-    }
-
-    /// Whether the kernel tells a sender that its receiver is gone.
-    fn tells_sender(&self) -> bool {
-        self.tells_receiver() || matches!(self.name, "unix-dgram" | "udp-loopback")
-    }
-}
-
-/// Each side closes descriptors of its own, as two processes would.
-fn duplicate(owned: &[OwnedFd], numbers: &[RawFd]) -> Vec<RawFd> {
-    let duplicate_of = |number: &RawFd| {
-        let fd = owned
-            .iter()
-            .find(|fd| fd.as_raw_fd() == *number)
-            .expect("a number without its fd");
-        let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).unwrap();
-        assert_eq!(
-            flags,
-            libc::FD_CLOEXEC,
-            "a descriptor that would leak into every child"
-        );
-        fd.try_clone().unwrap().into_raw_fd()
-    };
-    numbers.iter().map(duplicate_of).collect()
-}
-
-/// Runs a part of a test in a thread of its own: alarms and queued signals belong to a thread.
-fn isolated<R: Send>(part: impl FnOnce() -> R + Send) -> R {
-    thread::scope(|scope| {
-        scope
-            .spawn(part)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Begins a window for both ends in this thread, and says when it ends.
-fn begin(window: Duration, sender: &mut impl Sender, receiver: &mut impl Receiver) -> Instant {
-    let deadline = begin_sending(window, sender);
-    receiver.begin_window(deadline);
-    deadline
-}
-
-fn begin_sending(window: Duration, sender: &mut impl Sender) -> Instant {
-    let deadline = Instant::now() + window;
-    alarm::arm(deadline).unwrap();
-    sender.begin_window(deadline);
-    deadline
-}
-
-fn begin_receiving(window: Duration, receiver: &mut impl Receiver) {
-    let deadline = Instant::now() + window;
-    alarm::arm(deadline).unwrap();
-    receiver.begin_window(deadline);
-}
 
 /// The message with this number: its length and all its bytes follow from the number.
 fn message(number: usize, len_max: usize) -> Vec<u8> {

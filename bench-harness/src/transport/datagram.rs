@@ -79,7 +79,7 @@ impl Transport for UnixSeqpacket {
 fn create(kind: SockType, sent_len_max: usize, shape: &LinkShape) -> Result<Link, LinkError> {
     let (sender, receiver) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)
         .map_err(|errno| limits::refused("socketpair", errno))?;
-    let limit = capacity::limit_of("net.core.wmem_max")?;
+    let limit = capacity::send_buffer_limit(&sender).map_err(io::Error::from)?;
     // The kernel doubles what is asked for.
     let sent_len_limit = (2 * limit).saturating_sub(BUFFER_OVERHEAD_LEN);
     if sent_len_max > sent_len_limit {

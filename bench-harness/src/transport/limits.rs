@@ -17,6 +17,11 @@ pub fn sysctl(name: &str) -> Option<usize> {
         .ok()
 }
 
+/// The same, with the kernel's own default for when it can't be read (no `/proc`, or hidden by a container).
+pub fn sysctl_or(name: &str, default: usize) -> usize {
+    sysctl(name).unwrap_or(default)
+}
+
 /// A message that is longer than `limit`, which `setting` sets and an administrator may raise.
 pub fn message_too_long(len: usize, limit: usize, setting: &str) -> LinkError {
     LinkError::Unavailable(format!(
@@ -54,6 +59,7 @@ mod tests {
     fn sysctl_values_are_read_by_name() {
         assert!(sysctl("kernel.pid_max").unwrap() > 0);
         assert_eq!(sysctl("kernel.no_such_value"), None);
+        assert_eq!(sysctl_or("kernel.no_such_value", 7), 7);
     }
 
     #[test]

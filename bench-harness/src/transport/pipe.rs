@@ -96,7 +96,7 @@ fn wanted_bytes(frame_len: usize, capacity: usize) -> usize {
 
 /// Asks for `wanted` bytes, or for the most that this user gets.
 fn resize(pipe: &OwnedFd, wanted: usize) -> io::Result<()> {
-    let limit = capacity::limit_of("fs.pipe-max-size")?;
+    let limit = limits::sysctl_or("fs.pipe-max-size", 1 << 20);
     let held = fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?;
     let mut request = i32::try_from(wanted.clamp(PAGE_LEN, limit)).unwrap_or(i32::MAX);
     while let Err(errno) = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(request)) {
@@ -131,7 +131,7 @@ mod tests {
             capacity: 1 << 20,
         };
         let link = Pipe.create(&shape).unwrap();
-        let limit = capacity::limit_of("fs.pipe-max-size").unwrap();
+        let limit = limits::sysctl("fs.pipe-max-size").unwrap();
         assert!(
             (1..=limit / 64).contains(&link.ticket.capacity),
             "{}",

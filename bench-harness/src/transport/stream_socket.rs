@@ -92,8 +92,11 @@ impl Transport for TcpLoopback {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let frame_len = framing::frame_len(shape)?;
         let wanted = shape.capacity.max(1);
-        let limit =
-            capacity::limit_of("net.core.wmem_max")?.min(capacity::limit_of("net.core.rmem_max")?);
+        let unconnected = tcp_socket()?;
+        let limit = capacity::send_buffer_limit(&unconnected)
+            .and_then(|limit| Ok(limit.min(capacity::receive_buffer_limit(&unconnected)?)))
+            .map_err(io::Error::from)?;
+        drop(unconnected);
         let request = std::cell::Cell::new(0);
         // Filled connections are thrown away: a stalled window would leave its mark on the real one.
         let held = capacity::calibrate(
@@ -139,7 +142,7 @@ fn unix_link(sender: OwnedFd, receiver: OwnedFd, shape: &LinkShape) -> Result<Li
         wanted,
         // The kernel doubles what is asked for.
         wanted.saturating_mul(capacity::socket_booking(frame_len)) / 2,
-        capacity::limit_of("net.core.wmem_max")?,
+        capacity::send_buffer_limit(&sender).map_err(io::Error::from)?,
         |bytes| setsockopt(&sender, sockopt::SndBuf, &bytes),
         || measure(&sender, &receiver, frame_len),
     )
@@ -156,18 +159,19 @@ fn measure(sender: &OwnedFd, receiver: &OwnedFd, frame_len: usize) -> nix::Resul
     )
 }
 
+fn tcp_socket() -> Result<OwnedFd, LinkError> {
+    socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .map_err(|errno| limits::refused("socket of TCP", errno))
+}
+
 /// A connection over loopback whose two buffers have `buffer_bytes` each (the kernel doubles it for its bookkeeping).
 fn tcp_pair(buffer_bytes: usize) -> Result<(OwnedFd, OwnedFd), LinkError> {
-    let new = || {
-        socket(
-            AddressFamily::Inet,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .map_err(|errno| limits::refused("socket of TCP", errno))
-    };
-    let listener = new()?;
+    let listener = tcp_socket()?;
     // Before the connection stands: the window is agreed on at its start.
     setsockopt(&listener, sockopt::RcvBuf, &buffer_bytes).map_err(io::Error::from)?;
     bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))
@@ -176,7 +180,7 @@ fn tcp_pair(buffer_bytes: usize) -> Result<(OwnedFd, OwnedFd), LinkError> {
     let listener = TcpListener::from(listener);
     let port = listener.local_addr()?.port();
 
-    let sender = new()?;
+    let sender = tcp_socket()?;
     setsockopt(&sender, sockopt::SndBuf, &buffer_bytes).map_err(io::Error::from)?;
     connect(sender.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port))
         .map_err(|errno| limits::refused("connect to 127.0.0.1", errno))?;

@@ -9,7 +9,7 @@ use std::io;
 use nix::errno::Errno;
 
 use super::sysv::{self, OwnedQueue};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, capacity};
+use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm};
 use super::{join, limits};
 
 /// Bytes of the message type in front of each message.
@@ -29,7 +29,7 @@ impl Transport for SysvMq {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let queue = OwnedQueue::create()?;
         let len = shape.message_len_max;
-        let msgmax = capacity::limit_of("kernel.msgmax")?;
+        let msgmax = limits::sysctl_or("kernel.msgmax", 8192);
         if len > msgmax {
             return Err(limits::message_too_long(len, msgmax, "kernel.msgmax"));
         }

@@ -112,10 +112,10 @@ fn window(sender: &OwnedFd, receiver: &OwnedFd, shape: &LinkShape) -> Result<usi
     let wanted = shape.capacity.max(1);
     // A third more than the window takes, and room for one more; the kernel doubles what is asked for.
     let request = wanted.saturating_mul(booked) / 3 * 2 + booked;
-    let limit = capacity::limit_of("net.core.rmem_max")?;
+    let limit = capacity::receive_buffer_limit(receiver).map_err(io::Error::from)?;
     setsockopt(receiver, sockopt::RcvBuf, &request.min(limit)).map_err(io::Error::from)?;
     let buffer_len = getsockopt(receiver, sockopt::RcvBuf).map_err(io::Error::from)?;
-    let backlog = capacity::limit_of("net.core.netdev_max_backlog")?;
+    let backlog = limits::sysctl_or("net.core.netdev_max_backlog", 1000);
     let window = wanted.min(buffer_len / 4 * 3 / booked).min(backlog / 2);
     if window == 0 {
         return Err(limits::message_too_long(
