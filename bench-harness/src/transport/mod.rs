@@ -6,8 +6,35 @@
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
+pub mod alarm;
+pub mod capacity;
+#[cfg(test)]
+mod conformance;
+pub mod datagram;
+pub mod event_count;
+pub mod eventfd;
+pub mod framing;
+pub mod join;
+pub mod kernel;
+pub mod limits;
+pub mod mmap_file;
+pub mod names;
+pub mod pipe;
+pub mod posix_mq;
+pub mod posix_shm_sem;
 pub mod registry;
 pub mod ring;
+pub mod sem_posix;
+pub mod sem_sysv;
+pub mod semaphore;
+pub mod shared_memory;
+pub mod signal;
+pub mod slots;
+pub mod stream_socket;
+pub mod sysv;
+pub mod sysv_mq;
+pub mod sysv_shm_sem;
+pub mod udp_loopback;
 pub mod yardsticks;
 
 use std::any::Any;
