@@ -262,7 +262,9 @@ impl References<'_> {
     }
 
     fn to_pipe(&self, row: &Row, slower: &Slower) -> RatioToPipe {
-        let Some(pipe) = self.find("pipe", Some(row.entry.size)) else {
+        // Only of what carries messages is it told how many times those of pipe.
+        let pipe = self.find("pipe", Some(row.entry.size));
+        let Some(pipe) = pipe.filter(|_| row.entry.contender.has_content()) else {
             return RatioToPipe::default();
         };
         RatioToPipe {

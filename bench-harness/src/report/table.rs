@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent};
 
 use super::Report;
 use super::figures::Figures;
@@ -177,6 +177,7 @@ fn table(rows: &[&Figures]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
+        .remove_style(TableComponent::HorizontalLines)
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(HEADER);
     for class in [Class::Limit, Class::Message, Class::Stream, Class::Notify] {

@@ -1,5 +1,7 @@
 //! The one table of contenders.
 
+use super::kernel::for_each_kernel_contender;
+use super::ring::{RingSpsc, RingSpscBytes};
 use super::yardsticks::{LimitFutex, LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
 use crate::job::{Job, SideReport};
@@ -118,19 +120,36 @@ impl Contender {
     }
 }
 
-/// Rows of transports: `"name", Class, WaitMode, transport;`.
-macro_rules! transports {
-    ($rows:ident: $($name:expr, $class:expr, $wait:expr, $transport:expr;)*) => {
-        $($rows.push(Contender::of_transport($name, $class, $wait, &$transport));)*
+/// The rows of the kernel's mechanisms, and of our own two ways to notify.
+fn kernels() -> Vec<Contender> {
+    macro_rules! rows {
+        ($(($name:literal, $class:ident, $wait:ident, $transport:path)),* $(,)?) => {
+            vec![$(Contender::of_transport($name, Class::$class, WaitMode::$wait, &$transport)),*]
+        };
+    }
+    for_each_kernel_contender!(rows)
+}
+
+/// The rows of our ring.
+fn rings() -> Vec<Contender> {
+    let typed =
+        |wait, mechanism| Contender::of_transport("ring-spsc", Class::Message, wait, mechanism);
+    let bytes = |wait, mechanism| {
+        Contender::of_transport("ring-spsc-bytes", Class::Message, wait, mechanism)
     };
+    vec![
+        typed(WaitMode::Spin, &RingSpsc(WaitMode::Spin)),
+        typed(WaitMode::SpinPark, &RingSpsc(WaitMode::SpinPark)),
+        typed(WaitMode::Park, &RingSpsc(WaitMode::Park)),
+        bytes(WaitMode::Spin, &RingSpscBytes(WaitMode::Spin)),
+        bytes(WaitMode::SpinPark, &RingSpscBytes(WaitMode::SpinPark)),
+        bytes(WaitMode::Park, &RingSpscBytes(WaitMode::Park)),
+    ]
 }
 
 /// All contenders, in the order of the report.
 pub fn contenders() -> Vec<Contender> {
-    #[allow(unused_mut)]
-    let mut rows = limits();
-    transports! { rows: }
-    rows
+    [limits(), rings(), kernels()].concat()
 }
 
 fn limits() -> Vec<Contender> {
