@@ -6,7 +6,39 @@
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
+pub mod alarm;
+pub mod capacity;
+#[cfg(test)]
+mod conformance;
+pub mod datagram;
+pub mod event_count;
+pub mod eventfd;
+pub mod framing;
+pub mod join;
+pub mod kernel;
+pub mod limits;
+pub mod mmap_file;
+pub mod names;
+pub mod pipe;
+pub mod posix_mq;
+pub mod posix_shm_sem;
+pub mod registry;
+pub mod ring;
+pub mod sem_posix;
+pub mod sem_sysv;
+pub mod semaphore;
+pub mod shared_memory;
+pub mod signal;
+pub mod slots;
+pub mod stream_socket;
+pub mod sysv;
+pub mod sysv_mq;
+pub mod sysv_shm_sem;
+pub mod udp_loopback;
+pub mod yardsticks;
+
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
@@ -37,6 +69,27 @@ pub enum WaitMode {
     SpinPark,
     /// Sleeps at once.
     Park,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Limit => "limit",
+            Self::Message => "message",
+            Self::Stream => "stream",
+            Self::Notify => "notify",
+        })
+    }
+}
+
+impl fmt::Display for WaitMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spin => "spin",
+            Self::SpinPark => "spin-park",
+            Self::Park => "park",
+        })
+    }
 }
 
 /// What a link must be able to carry.

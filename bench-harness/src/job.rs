@@ -1,0 +1,160 @@
+//! What the coordinator tells a measured process, and what it hears back: both as one line of JSON.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::integrity::{Arrived, Ending, Tally};
+use crate::measure::latency::Latency;
+use crate::measure::pattern::Lengths;
+use crate::measure::usage::Usage;
+use crate::payload::Frame;
+use crate::shared::Side;
+use crate::transport::Ticket;
+
+/// The work of one measured process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// The contender's full name, as in `ring-spsc/spin`.
+    pub contender: String,
+    /// Which of the two processes this is.
+    pub side: Side,
+    /// The core to stay on.
+    pub cpu: usize,
+    /// Whether the other side is on the same core.
+    pub one_core: bool,
+    /// The process whose death ends this one.
+    pub coordinator_pid: i32,
+    /// The page of [`crate::shared::SharedPage`].
+    pub page_fd: RawFd,
+    /// The link from left to right.
+    pub forward: Ticket,
+    /// The link from right to left.
+    pub back: Option<Ticket>,
+    /// How long a call may block beyond what a window needs.
+    pub patience_ns: u64,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What to do with the links.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Send a given number of messages, and check them.
+    Integrity {
+        /// How long they are.
+        lengths: Lengths,
+        /// How many.
+        messages: u64,
+        /// A fault to plant, to see that it is noticed.
+        fault: Option<Fault>,
+    },
+    /// Measure.
+    Measure {
+        /// How long the messages are.
+        message_len: usize,
+        /// How long each window of the stream lasts; none is measured without.
+        stream_window_ns: Option<u64>,
+        /// How long the window of the round trip lasts; none is measured without.
+        round_trip_window_ns: Option<u64>,
+    },
+    /// Send the records of a file.
+    Payload {
+        /// The file.
+        file: PathBuf,
+        /// What a record is.
+        frame: Frame,
+    },
+}
+
+/// A fault that the sender commits in the middle of the integrity pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// A message is not sent.
+    Lost,
+    /// A message is sent twice.
+    Duplicated,
+    /// Two messages are sent in the wrong order.
+    Reordered,
+    /// One bit of a message is wrong.
+    Corrupted,
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Only to check.
+    Integrity,
+    /// A stream whose receiver does nothing but verify.
+    Drained,
+    /// A stream whose receiver works a little for each message, so that the link is nearly full.
+    Working,
+    /// One message there and back, again and again.
+    RoundTrip,
+    /// The records of a file.
+    Payload,
+}
+
+/// One side's account of one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunReport {
+    /// What it was for.
+    pub kind: RunKind,
+    /// Whether it was the window; the others calibrate. All are checked.
+    pub is_final: bool,
+    /// How many messages (or round trips) were ordered.
+    pub messages: u64,
+    /// From the first send to the last verified message.
+    pub elapsed_ns: u64,
+    /// How many sends returned without an error.
+    pub sent: u64,
+    /// Whether no send was under way when the run ended.
+    pub is_idle: bool,
+    /// What came in.
+    pub arrived: Option<Arrived>,
+    /// How it ended.
+    pub ending: Ending,
+    /// What it cost this side.
+    pub usage: Usage,
+    /// The times of the round trips.
+    pub latency: Option<Latency>,
+}
+
+/// All that a measured process has to say.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SideReport {
+    /// Its runs, in order.
+    pub runs: Vec<RunReport>,
+    /// What went wrong, apart from messages.
+    pub failure: Option<String>,
+    /// It ended early only because the other side did.
+    pub was_aborted: bool,
+}
+
+impl SideReport {
+    /// A process that never came to its first run.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self {
+            failure: Some(reason.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// What became of the messages of both directions, over all runs of a session.
+pub fn reconcile(left: &SideReport, right: &SideReport) -> Tally {
+    let mut total = Tally::default();
+    for (from, to) in [(left, right), (right, left)] {
+        for (sender, receiver) in from.runs.iter().zip(&to.runs) {
+            if let Some(arrived) = &receiver.arrived {
+                total += arrived.against(sender.sent, sender.is_idle, receiver.ending);
+            }
+        }
+    }
+    total
+}

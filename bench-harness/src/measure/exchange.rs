@@ -1,0 +1,85 @@
+//! The loops of the round trip: one message there and back, each one timed as a whole.
+
+use super::integrity::{Arrived, Checker};
+use super::latency::Recorder;
+use super::pattern::{Lengths, Pattern, fill};
+use super::station::{Account, Run, RunError};
+use crate::clock::now_ns;
+use crate::shared::SharedPage;
+
+/// Exchanges at the start of every run that are made and checked, but not timed.
+const WARM_UP: u64 = 8;
+
+fn checker(run: Run, message_len: usize) -> Checker<Pattern> {
+    let pattern = Pattern {
+        lengths: Lengths::Fixed(message_len),
+    };
+    Checker::new(pattern, run.base, run.messages + WARM_UP)
+}
+
+fn account(sent: u64, arrived: Arrived, error: Option<RunError>) -> Account {
+    Account {
+        sent,
+        arrived: Some(arrived),
+        error,
+        latency: None,
+    }
+}
+
+/// Starts each exchange: `exchange` sends the message and waits for the reply. What is timed is that call alone; filling
+/// and verifying lie outside.
+#[inline(never)]
+pub fn initiate(
+    page: &SharedPage,
+    run: Run,
+    message: &mut [u8],
+    reply: &mut [u8],
+    recorder: &mut Recorder,
+    mut exchange: impl FnMut(&[u8], &mut [u8]) -> Result<usize, RunError>,
+) -> Account {
+    let mut checker = checker(run, message.len());
+    recorder.clear();
+    let first_timed = run.base + WARM_UP;
+    for sequence in run.base..first_timed + run.messages {
+        fill(message, sequence);
+        let started_ns = now_ns();
+        let result = exchange(message, reply);
+        let finished_ns = now_ns();
+        match result {
+            Ok(len) => checker.check(&reply[..len]),
+            Err(error) => {
+                let answered = sequence - run.base;
+                let sent = answered + u64::from(matches!(error, RunError::Receive(_)));
+                return account(sent, checker.finish(), Some(error));
+            }
+        }
+        if sequence >= first_timed {
+            recorder.record(finished_ns - started_ns);
+        } else {
+            page.note_start(finished_ns);
+        }
+    }
+    page.note_finish(now_ns());
+    let sent = run.messages + WARM_UP;
+    Account {
+        latency: Some(recorder.summary()),
+        ..account(sent, checker.finish(), None)
+    }
+}
+
+/// Answers each exchange: `echo` waits for a message and sends back what it got, and only then it is verified.
+#[inline(never)]
+pub fn answer(
+    run: Run,
+    buffer: &mut [u8],
+    mut echo: impl FnMut(&mut [u8]) -> Result<usize, RunError>,
+) -> Account {
+    let mut checker = checker(run, buffer.len());
+    for answered in 0..run.messages + WARM_UP {
+        match echo(buffer) {
+            Ok(len) => checker.check(&buffer[..len]),
+            Err(error) => return account(answered, checker.finish(), Some(error)),
+        }
+    }
+    account(run.messages + WARM_UP, checker.finish(), None)
+}

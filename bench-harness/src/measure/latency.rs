@@ -1,0 +1,122 @@
+//! Times of single round trips, and when a percentile may be told.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// A percentile is told only with so many samples beyond it.
+const SAMPLES_BEYOND_MIN: f64 = 10.0;
+/// No single round trip is longer: every wait ends before.
+const LONGEST_NS: u64 = 600_000_000_000;
+
+/// The distribution of a window. A percentile with too few samples beyond it is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The median.
+    pub p50: Option<u64>,
+    /// Nine tenths are shorter.
+    pub p90: Option<u64>,
+    /// All but one in a hundred are shorter.
+    pub p99: Option<u64>,
+    /// All but one in a thousand are shorter.
+    pub p99_9: Option<u64>,
+    /// All but one in ten thousand are shorter.
+    pub p99_99: Option<u64>,
+    /// The longest.
+    pub max: u64,
+    /// How many there are.
+    pub samples: u64,
+}
+
+/// Collects times.
+#[derive(Debug)]
+pub struct Recorder {
+    histogram: Histogram<u64>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let histogram =
+            Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("constant, valid bounds");
+        Self { histogram }
+    }
+}
+
+impl Recorder {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// Takes one time.
+    #[inline]
+    pub fn record(&mut self, elapsed_ns: u64) {
+        self.histogram.saturating_record(elapsed_ns);
+    }
+
+    /// The distribution.
+    pub fn summary(&self) -> Latency {
+        let samples = self.histogram.len();
+        let at = |quantile: f64| {
+            has_enough_beyond(samples, quantile).then(|| {
+                self.histogram
+                    .value_at_quantile(quantile)
+                    .min(self.histogram.max())
+            })
+        };
+        Latency {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            p99_99: at(0.9999),
+            max: self.histogram.max(),
+            samples,
+        }
+    }
+}
+
+/// Whether enough samples lie beyond the quantile for it to mean anything.
+fn has_enough_beyond(samples: u64, quantile: f64) -> bool {
+    // Rounded, since 0.9999 has no exact binary form.
+    (samples as f64 * (1.0 - quantile) * 1e6).round() / 1e6 >= SAMPLES_BEYOND_MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_needs_ten_samples_beyond_it() {
+        for (quantile, needed) in [
+            (0.5, 20),
+            (0.9, 100),
+            (0.99, 1_000),
+            (0.999, 10_000),
+            (0.9999, 100_000),
+        ] {
+            assert!(has_enough_beyond(needed, quantile), "{quantile}");
+            assert!(!has_enough_beyond(needed - 1, quantile), "{quantile}");
+        }
+    }
+
+    #[test]
+    fn the_maximum_is_always_told() {
+        let mut recorder = Recorder::default();
+        recorder.record(123_456);
+        let summary = recorder.summary();
+        assert_eq!((summary.p50, summary.samples), (None, 1));
+        assert!(summary.max.abs_diff(123_456) <= 123);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_samples() {
+        let mut recorder = Recorder::default();
+        (1..=2_000).for_each(|ns| recorder.record(ns));
+        let summary = recorder.summary();
+        assert_eq!((summary.p50, summary.p90), (Some(1_000), Some(1_800)));
+        assert_eq!((summary.p99, summary.p99_9), (Some(1_980), None));
+        assert_eq!((summary.max, summary.samples), (2_000, 2_000));
+        recorder.clear();
+        assert_eq!(recorder.summary(), Latency::default());
+    }
+}

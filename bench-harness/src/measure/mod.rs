@@ -1,0 +1,12 @@
+//! What runs inside the measured processes: the loops, the clockwork around them, and the account of every message.
+
+pub mod duplex;
+pub mod exchange;
+pub mod flow;
+pub mod integrity;
+pub mod latency;
+pub mod pacing;
+pub mod pattern;
+pub mod station;
+pub mod stats;
+pub mod usage;

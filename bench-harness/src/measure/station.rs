@@ -1,0 +1,239 @@
+//! One of the two measured processes, as the runs see it: the barriers, the deadlines, the bookkeeping.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::integrity::{Arrived, Ending};
+use super::latency::Latency;
+use super::pacing::Pacing;
+use super::usage::{Counters, Queued, Usage};
+use crate::clock::now_ns;
+use crate::job::{Job, RunKind, RunReport, SideReport};
+use crate::shared::{Missed, RunOrder, SharedPage, Side};
+
+/// Sequence numbers of different runs have different upper bits, so that a straggler of an earlier run is recognised.
+const RUN_STRIDE: u64 = 1 << 40;
+
+/// What a run is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// The number of its first message.
+    pub base: u64,
+    /// How many messages.
+    pub messages: u64,
+    /// No call may block beyond this.
+    pub deadline: Instant,
+    /// The same, as `CLOCK_MONOTONIC` tells it.
+    pub deadline_ns: u64,
+}
+
+/// What a run tells.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Sends that returned without an error.
+    pub sent: u64,
+    /// What came in.
+    pub arrived: Option<Arrived>,
+    /// The times of the round trips.
+    pub latency: Option<Latency>,
+    /// What ended it early.
+    pub error: Option<RunError>,
+}
+
+/// What ended a run early.
+#[derive(Debug)]
+pub enum RunError {
+    /// A send.
+    Send(io::Error),
+    /// A receive.
+    Receive(io::Error),
+}
+
+impl RunError {
+    fn is_starved(&self) -> bool {
+        matches!(self, Self::Receive(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    fn describe(&self, patience: Duration) -> String {
+        let (what, error) = match self {
+            Self::Send(error) => ("sending", error),
+            Self::Receive(error) => ("receiving", error),
+        };
+        if error.kind() == io::ErrorKind::TimedOut {
+            let patience = humantime::format_duration(patience);
+            return format!("{what} didn't go on for at least {patience}");
+        }
+        format!("{what} failed: {error}")
+    }
+}
+
+/// Why a process stops before its job is done. The reason is in its report.
+#[derive(Debug)]
+pub struct Stop(());
+
+/// A measured process.
+#[derive(Debug)]
+pub struct Station<'a> {
+    /// Its job.
+    pub job: &'a Job,
+    /// The page that it shares with the other one.
+    pub page: &'a SharedPage,
+    next_base: u64,
+    report: SideReport,
+}
+
+impl<'a> Station<'a> {
+    /// At its place, before the first run.
+    pub fn new(job: &'a Job, page: &'a SharedPage) -> Self {
+        Self {
+            job,
+            page,
+            next_base: RUN_STRIDE,
+            report: SideReport::default(),
+        }
+    }
+
+    /// Which side this is.
+    pub fn side(&self) -> Side {
+        self.job.side
+    }
+
+    /// Ends early.
+    pub fn fail(&mut self, reason: String) -> Stop {
+        self.page.abort();
+        self.report.failure.get_or_insert(reason);
+        Stop(())
+    }
+
+    /// The report, when all is done or could not be; the reason for the latter is in it.
+    pub fn into_report(self, done: &Result<(), Stop>) -> SideReport {
+        if let Err(Stop(())) = done {
+            debug_assert!(self.report.failure.is_some() || self.report.was_aborted);
+        }
+        self.report
+    }
+
+    /// The trials and the window: the left side leads, the right one follows.
+    ///
+    /// # Errors
+    /// When either side has to stop.
+    pub fn window(
+        &mut self,
+        kind: RunKind,
+        pacing: Pacing,
+        mut body: impl FnMut(&SharedPage, Run) -> Account,
+    ) -> Result<(), Stop> {
+        if self.side() == Side::Right {
+            while !self.run(kind, None, pacing.window_ns, &mut body)?.is_final {}
+            return Ok(());
+        }
+        let mut messages = pacing.first;
+        let mut trials = 1;
+        loop {
+            let order = RunOrder {
+                messages,
+                is_final: false,
+            };
+            self.run(kind, Some(order), pacing.window_ns, &mut body)?;
+            match pacing.next_trial(trials, messages, self.page.elapsed_ns()) {
+                Some(more) => messages = more,
+                None => break,
+            }
+            trials += 1;
+        }
+        let messages = pacing.window(messages, self.page.elapsed_ns());
+        let order = RunOrder {
+            messages,
+            is_final: true,
+        };
+        self.run(kind, Some(order), pacing.window_ns, &mut body)?;
+        Ok(())
+    }
+
+    /// A single run of a known number of messages.
+    ///
+    /// # Errors
+    /// When either side has to stop.
+    pub fn single(
+        &mut self,
+        kind: RunKind,
+        messages: u64,
+        expected_ns: u64,
+        mut body: impl FnMut(&SharedPage, Run) -> Account,
+    ) -> Result<(), Stop> {
+        let order = RunOrder {
+            messages,
+            is_final: true,
+        };
+        self.run(kind, Some(order), expected_ns, &mut body)
+            .map(|_| ())
+    }
+
+    /// Barrier, run, barrier.
+    fn run(
+        &mut self,
+        kind: RunKind,
+        order: Option<RunOrder>,
+        expected_ns: u64,
+        body: &mut impl FnMut(&SharedPage, Run) -> Account,
+    ) -> Result<RunOrder, Stop> {
+        if let (Side::Left, Some(order)) = (self.side(), order) {
+            self.page.order(order);
+        }
+        let queued = Queued::so_far();
+        self.meet()?;
+        let order = self.page.ordered();
+        // A window may turn out much longer than planned, if the contender falls into another regime.
+        let patience_ns = self.job.patience_ns + 10 * expected_ns;
+        let patience = Duration::from_nanos(patience_ns);
+        let run = Run {
+            base: self.next_base,
+            messages: order.messages,
+            deadline: Instant::now() + patience,
+            deadline_ns: now_ns() + patience_ns,
+        };
+        self.next_base += RUN_STRIDE;
+        let before = (queued, Counters::so_far());
+        let account = body(self.page, run);
+        let usage = Usage::between(before, (Counters::so_far(), Queued::so_far()));
+        self.report.runs.push(RunReport {
+            kind,
+            is_final: order.is_final,
+            messages: order.messages,
+            elapsed_ns: 0,
+            sent: account.sent,
+            is_idle: !matches!(account.error, Some(RunError::Send(_))),
+            arrived: account.arrived,
+            ending: match &account.error {
+                None => Ending::Complete,
+                Some(error) if error.is_starved() => Ending::Starved,
+                Some(_) => Ending::Broken,
+            },
+            usage,
+            latency: account.latency,
+        });
+        if let Some(error) = account.error {
+            return Err(self.fail(error.describe(patience)));
+        }
+        self.meet()?;
+        if let Some(report) = self.report.runs.last_mut() {
+            report.elapsed_ns = self.page.elapsed_ns();
+        }
+        Ok(order)
+    }
+
+    fn meet(&mut self) -> Result<(), Stop> {
+        // The other side may need as long as its own deadline allows.
+        let deadline_ns = now_ns() + 20 * self.job.patience_ns;
+        match self.page.meet(self.side(), deadline_ns) {
+            Ok(()) => Ok(()),
+            Err(Missed::Aborted) => {
+                self.report.was_aborted = true;
+                Err(Stop(()))
+            }
+            Err(Missed::TimedOut) => {
+                Err(self.fail("the other process didn't come to the barrier".to_owned()))
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a run costs a process beside time.
+
+use std::fs;
+use std::ops::AddAssign;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+
+/// Differences between two moments of this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time, of the user and of the system.
+    pub cpu_ns: u64,
+    /// How often it went to sleep.
+    pub voluntary_switches: u64,
+    /// How often it was taken off its core.
+    pub involuntary_switches: u64,
+    /// How long it could have run but another had the core; none where the kernel doesn't tell.
+    pub queued_ns: Option<u64>,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.voluntary_switches += other.voluntary_switches;
+        self.involuntary_switches += other.involuntary_switches;
+        self.queued_ns = self.queued_ns.zip(other.queued_ns).map(|(a, b)| a + b);
+    }
+}
+
+/// The part of the account that takes a while to read: taken outside the window.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued(Option<u64>);
+
+impl Queued {
+    /// How long this process waited for its core so far.
+    pub fn so_far() -> Self {
+        let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+        Self(
+            text.split_whitespace()
+                .nth(1)
+                .and_then(|field| field.parse().ok()),
+        )
+    }
+}
+
+/// The part of the account that is quick to read: taken at the very edges of the window.
+#[derive(Debug, Clone, Copy)]
+pub struct Counters {
+    cpu_ns: u64,
+    voluntary_switches: u64,
+    involuntary_switches: u64,
+}
+
+impl Counters {
+    /// What this process used so far.
+    ///
+    /// # Panics
+    /// Never on Linux: the call has no reason to fail.
+    pub fn so_far() -> Self {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of oneself never fails");
+        Self {
+            cpu_ns: nanoseconds(usage.user_time()) + nanoseconds(usage.system_time()),
+            voluntary_switches: usage.voluntary_context_switches() as u64,
+            involuntary_switches: usage.involuntary_context_switches() as u64,
+        }
+    }
+}
+
+fn nanoseconds(time: TimeVal) -> u64 {
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000
+}
+
+impl Usage {
+    /// The account of what lies between.
+    pub fn between(before: (Queued, Counters), after: (Counters, Queued)) -> Self {
+        let ((queued_before, from), (to, queued_after)) = (before, after);
+        Self {
+            cpu_ns: to.cpu_ns.saturating_sub(from.cpu_ns),
+            voluntary_switches: to
+                .voluntary_switches
+                .saturating_sub(from.voluntary_switches),
+            involuntary_switches: to
+                .involuntary_switches
+                .saturating_sub(from.involuntary_switches),
+            queued_ns: queued_after
+                .0
+                .zip(queued_before.0)
+                .map(|(b, a)| b.saturating_sub(a)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_shows_up_as_cpu_time() {
+        let before = (Queued::so_far(), Counters::so_far());
+        let until = crate::clock::now_ns() + 30_000_000;
+        while crate::clock::now_ns() < until {}
+        let usage = Usage::between(before, (Counters::so_far(), Queued::so_far()));
+        assert!(usage.cpu_ns > 0);
+    }
+
+    #[test]
+    fn an_unknown_part_makes_the_sum_unknown() {
+        let mut sum = Usage {
+            queued_ns: Some(1),
+            ..Usage::default()
+        };
+        sum += Usage {
+            queued_ns: Some(2),
+            cpu_ns: 5,
+            ..Usage::default()
+        };
+        assert_eq!((sum.queued_ns, sum.cpu_ns), (Some(3), 5));
+        sum += Usage::default();
+        assert_eq!(sum.queued_ns, None);
+    }
+}

@@ -1,0 +1,328 @@
+//! A real file's records as messages: `--payload FILE --frame line|fixed=N|len32`.
+//!
+//! Both measured processes map the file for themselves: the sender takes the records from its mapping, the receiver compares
+//! what arrives with its own. The file must not change meanwhile.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::str::FromStr;
+
+use memmap2::{Mmap, MmapOptions};
+use parse_size::Config as SizeParser;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::pattern::Content;
+
+/// The longest record, in bytes.
+pub const RECORD_LEN_MAX: usize = 16 << 20;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// A line with its line feed, so that the records together are the file. The last line may lack it.
+    Line,
+    /// So many bytes each; the last one may be shorter.
+    Fixed(usize),
+    /// A length of 32 bits, little-endian, and so many bytes, which are the record.
+    Len32,
+}
+
+impl FromStr for Frame {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "line" => Ok(Self::Line),
+            "len32" => Ok(Self::Len32),
+            _ => {
+                let Some(len) = text.strip_prefix("fixed=") else {
+                    return Err("a frame is `line`, `fixed=N` or `len32`".to_owned());
+                };
+                let len = SizeParser::new()
+                    .with_binary()
+                    .parse_size(len)
+                    .map_err(|error| format!("the length after `fixed=`: {error}"))?;
+                if len == 0 || len > RECORD_LEN_MAX as u64 {
+                    return Err(format!(
+                        "fixed={len} is out of range: a record has 1 to {RECORD_LEN_MAX} bytes"
+                    ));
+                }
+                Ok(Self::Fixed(len as usize))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line => f.write_str("line"),
+            Self::Fixed(len) => write!(f, "fixed={len}"),
+            Self::Len32 => f.write_str("len32"),
+        }
+    }
+}
+
+/// Where a record lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: usize,
+    len: usize,
+}
+
+/// The records of a mapped file.
+#[derive(Debug)]
+pub struct Records {
+    map: Mmap,
+    spans: Vec<Span>,
+}
+
+/// What the records are like.
+#[derive(Debug, Clone, Serialize)]
+pub struct Profile {
+    /// How many.
+    pub records: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// The shortest, in bytes.
+    pub len_min: usize,
+    /// The median, in bytes.
+    pub len_median: usize,
+    /// The longest, in bytes.
+    pub len_max: usize,
+}
+
+impl Records {
+    /// Maps the file and finds its records.
+    ///
+    /// # Errors
+    /// One sentence: it can't be read, it is empty, a record is broken or too long.
+    pub fn open(path: &Path, frame: Frame) -> Result<Self, String> {
+        let shown = path.display();
+        let cannot = |error| format!("{shown} can't be read: {error}");
+        let file = File::open(path).map_err(cannot)?;
+        let metadata = file.metadata().map_err(cannot)?;
+        if !metadata.is_file() {
+            return Err(format!(
+                "{shown} is no regular file; give one that can be mapped"
+            ));
+        }
+        if metadata.len() == 0 {
+            return Err(format!(
+                "{shown} is empty; give a file with at least one record"
+            ));
+        }
+        // SAFETY: the mapping is private to reading; that nobody changes the file meanwhile is what the user promises, as the help
+        // says, and a change of its content is reported as corruption.
+        let map = unsafe { MmapOptions::new().populate().map(&file) }.map_err(cannot)?;
+        let spans = find_records(&map, frame).map_err(|problem| format!("{shown}: {problem}"))?;
+        Ok(Self { map, spans })
+    }
+
+    /// Record number `index`, if there is one.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.spans
+            .get(index)
+            .map(|span| &self.map[span.start..span.start + span.len])
+    }
+
+    /// What they are like.
+    pub fn profile(&self) -> Profile {
+        let mut lens: Vec<usize> = self.spans.iter().map(|span| span.len).collect();
+        lens.sort_unstable();
+        Profile {
+            records: lens.len() as u64,
+            bytes: lens.iter().map(|&len| len as u64).sum(),
+            len_min: lens.first().copied().unwrap_or(0),
+            len_median: lens.get(lens.len() / 2).copied().unwrap_or(0),
+            len_max: lens.last().copied().unwrap_or(0),
+        }
+    }
+}
+
+/// The records of a run, numbered from `base`.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordContent<'a> {
+    /// The records.
+    pub records: &'a Records,
+    /// The number of the first.
+    pub base: u64,
+}
+
+impl Content for RecordContent<'_> {
+    #[inline]
+    fn is(&self, message: &[u8], sequence: u64) -> bool {
+        let index = sequence.wrapping_sub(self.base) as usize;
+        self.records
+            .get(index)
+            .is_some_and(|record| record == message)
+    }
+
+    fn recognise(&self, message: &[u8], expected: u64) -> Option<u64> {
+        // Among equal records the nearest is meant.
+        const REACH: u64 = 4096;
+        (1..=REACH)
+            .flat_map(|distance| {
+                [
+                    expected.checked_add(distance),
+                    expected.checked_sub(distance),
+                ]
+            })
+            .flatten()
+            .find(|&sequence| self.is(message, sequence))
+    }
+}
+
+/// Cuts the bytes into records.
+fn find_records(bytes: &[u8], frame: Frame) -> Result<Vec<Span>, String> {
+    let spans = match frame {
+        Frame::Line => {
+            let mut start = 0;
+            let line_ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
+            let last = (bytes.last() != Some(&b'\n')).then_some(bytes.len());
+            line_ends
+                .chain(last)
+                .map(|end| {
+                    let span = Span {
+                        start,
+                        len: end - start,
+                    };
+                    start = end;
+                    span
+                })
+                .collect()
+        }
+        Frame::Fixed(len) => (0..bytes.len())
+            .step_by(len)
+            .map(|start| Span {
+                start,
+                len: len.min(bytes.len() - start),
+            })
+            .collect(),
+        Frame::Len32 => find_counted(bytes)?,
+    };
+    let too_long = spans
+        .iter()
+        .enumerate()
+        .find(|(_, span)| span.len > RECORD_LEN_MAX);
+    match too_long {
+        Some((index, span)) => Err(format!(
+            "record {} has {} bytes and the longest that can be sent has {RECORD_LEN_MAX}; choose another --frame",
+            index + 1,
+            span.len
+        )),
+        None => Ok(spans),
+    }
+}
+
+/// Cuts the bytes into records that state their lengths.
+fn find_counted(bytes: &[u8]) -> Result<Vec<Span>, String> {
+    const PREFIX: usize = size_of::<u32>();
+    let mut spans = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let number = spans.len() + 1;
+        let rest = &bytes[at..];
+        let Some(prefix) = rest.first_chunk::<PREFIX>() else {
+            return Err(format!(
+                "record {number} at byte {at} is truncated: its length needs {PREFIX} bytes and {} are left",
+                rest.len()
+            ));
+        };
+        let len = u32::from_le_bytes(*prefix) as usize;
+        if len == 0 {
+            return Err(format!(
+                "record {number} at byte {at} is empty; a message has at least one byte"
+            ));
+        }
+        if len > rest.len() - PREFIX {
+            return Err(format!(
+                "record {number} at byte {at} is truncated: it says {len} bytes and {} are left; is it framed with --frame len32?",
+                rest.len() - PREFIX
+            ));
+        }
+        spans.push(Span {
+            start: at + PREFIX,
+            len,
+        });
+        at += PREFIX + len;
+    }
+    Ok(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(bytes: &[u8], frame: Frame) -> Vec<&[u8]> {
+        let spans = find_records(bytes, frame).unwrap();
+        spans
+            .into_iter()
+            .map(|s| &bytes[s.start..s.start + s.len])
+            .collect()
+    }
+
+    #[test]
+    fn frames_are_parsed_and_shown_alike() {
+        for text in ["line", "len32", "fixed=100"] {
+            assert_eq!(text.parse::<Frame>().unwrap().to_string(), text);
+        }
+        assert_eq!("fixed=4K".parse(), Ok(Frame::Fixed(4096)));
+        for text in [
+            "", "lines", "fixed", "fixed=", "fixed=0", "fixed=-1", "fixed=1G",
+        ] {
+            assert!(text.parse::<Frame>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_together_are_the_file() {
+        let text = b"one\n\nthree\nlast";
+        let lines = cut(text, Frame::Line);
+        assert_eq!(lines, [&b"one\n"[..], b"\n", b"three\n", b"last"]);
+        assert_eq!(lines.concat(), text);
+        assert_eq!(cut(b"x\n", Frame::Line), [b"x\n"]);
+    }
+
+    #[test]
+    fn the_last_fixed_record_may_be_shorter() {
+        assert_eq!(
+            cut(b"abcdefg", Frame::Fixed(3)),
+            [&b"abc"[..], b"def", b"g"]
+        );
+    }
+
+    #[test]
+    fn counted_records_are_found() {
+        assert_eq!(
+            cut(b"\x01\0\0\0a\x02\0\0\0bc", Frame::Len32),
+            [&b"a"[..], b"bc"]
+        );
+    }
+
+    #[test]
+    fn broken_counted_records_are_named() {
+        for (bytes, part) in [
+            (
+                &b"\x01\0\0\0a\x02\0\0\0b"[..],
+                "record 2 at byte 5 is truncated",
+            ),
+            (b"\x01\0\0\0a\x02\0", "needs 4 bytes and 2 are left"),
+            (b"\0\0\0\0", "is empty"),
+        ] {
+            let problem = find_records(bytes, Frame::Len32).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_named() {
+        let bytes = vec![b'x'; RECORD_LEN_MAX + 1];
+        let problem = find_records(&bytes, Frame::Line).unwrap_err();
+        assert!(problem.contains("record 1 has 16777217 bytes"), "{problem}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The contenders, and why one is unavailable on this machine.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::table::plain_table;
+use crate::scenario::capacity_for;
+use crate::transport::registry::contenders;
+use crate::transport::{Class, LinkError, LinkShape, WaitMode};
+
+/// The size that is tried.
+const SIZE: usize = 64;
+
+/// One contender.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    /// Its name with the way of waiting.
+    pub name: String,
+    /// What it is compared with.
+    pub class: Class,
+    /// How it waits.
+    pub wait: WaitMode,
+    /// Why it can't be had here; none if it can.
+    pub unavailable: Option<String>,
+}
+
+/// Tries to make a link of each.
+pub fn list() -> Vec<Listed> {
+    let shape = LinkShape {
+        message_len_max: SIZE,
+        variable_len: false,
+        capacity: capacity_for(SIZE),
+    };
+    let listed = contenders().into_iter().map(|contender| Listed {
+        name: contender.full_name(),
+        class: contender.class,
+        wait: contender.wait,
+        unavailable: contender
+            .mechanism
+            .create(&shape)
+            .err()
+            .map(|error| match error {
+                LinkError::Unavailable(reason) => reason,
+                LinkError::Failed(error) => error.to_string(),
+            }),
+    });
+    listed.collect()
+}
+
+/// Writes the list for people.
+///
+/// # Errors
+/// What the output says.
+pub fn write_table(list: &[Listed], mut out: impl Write) -> io::Result<()> {
+    let mut table = plain_table();
+    table.set_header(["contender", "class", "waits by", "available"]);
+    for listed in list {
+        let available = match &listed.unavailable {
+            None => "yes".to_owned(),
+            Some(reason) => format!("no: {reason}"),
+        };
+        let (class, wait) = (listed.class.to_string(), listed.wait.to_string());
+        table.add_row([listed.name.clone(), class, wait, available]);
+    }
+    writeln!(out, "{table}")?;
+    out.flush()
+}
+
+/// Writes the list for programs.
+///
+/// # Errors
+/// What the output says.
+pub fn write_json(list: &[Listed], mut out: impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut out, list)?;
+    writeln!(out)?;
+    out.flush()
+}

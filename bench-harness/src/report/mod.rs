@@ -1,0 +1,182 @@
+//! The report: one set of figures, told as a table or as JSON.
+
+pub mod figures;
+pub mod list;
+pub mod numbers;
+pub mod sentences;
+pub mod table;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::machine::Environment;
+use crate::payload::Profile;
+use crate::results::{Quietness, Status};
+use crate::runner::campaign::Campaign;
+use crate::scenario::{Plan, capacity_for};
+use figures::Figures;
+
+/// The name of the format.
+const SCHEMA: &str = "ipc-bench-harness/1";
+
+/// Everything that is told.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The name of the format.
+    pub schema: &'static str,
+    /// The machine.
+    pub environment: Environment,
+    /// What was asked for.
+    pub settings: Settings,
+    /// The file that was sent, if one was.
+    pub payload: Option<Payload>,
+    /// Whether the run was interrupted.
+    pub incomplete: bool,
+    /// How quiet the measured cores were.
+    pub quietness: Quietness,
+    /// What the reader ought to know.
+    pub warnings: Vec<String>,
+    /// The rows.
+    pub results: Vec<Figures>,
+}
+
+/// What was asked for, or chosen.
+#[derive(Debug, Serialize)]
+pub struct Settings {
+    /// How often each contender was to be measured.
+    pub rounds: u32,
+    /// How often it was.
+    pub rounds_completed: u32,
+    /// Makes the order in each round.
+    pub seed: u64,
+    /// The sizes of the messages, in the order of the rows.
+    pub sizes: Vec<usize>,
+    /// Each of the two windows of a stream.
+    pub stream_window_ns: u64,
+    /// The window of the round trip.
+    pub round_trip_window_ns: u64,
+    /// Whether more was checked.
+    pub verify: bool,
+}
+
+/// A file whose records were the messages.
+#[derive(Debug, Serialize)]
+pub struct Payload {
+    /// The file, as it was given.
+    pub file: String,
+    /// What a record is.
+    pub frame: String,
+    /// What the records are like.
+    #[serde(flatten)]
+    pub profile: Profile,
+}
+
+impl Report {
+    /// Makes the figures.
+    pub fn new(plan: &Plan, environment: Environment, campaign: &Campaign) -> Self {
+        let warnings = warnings(plan, &environment, campaign);
+        let payload = plan.payload.as_ref().map(|payload| Payload {
+            file: payload.file.display().to_string(),
+            frame: payload.frame.to_string(),
+            profile: payload.profile.clone(),
+        });
+        let mean_len = payload
+            .as_ref()
+            .map(|p| p.profile.bytes as f64 / p.profile.records as f64);
+        let mut sizes: Vec<usize> = Vec::new();
+        for entry in &plan.entries {
+            if !sizes.contains(&entry.size) {
+                sizes.push(entry.size);
+            }
+        }
+        Self {
+            schema: SCHEMA,
+            environment,
+            settings: Settings {
+                rounds: plan.rounds,
+                rounds_completed: campaign.rounds_done,
+                seed: plan.seed,
+                sizes,
+                stream_window_ns: plan.windows.stream.as_nanos() as u64,
+                round_trip_window_ns: plan.windows.round_trip.as_nanos() as u64,
+                verify: plan.verify,
+            },
+            payload,
+            incomplete: campaign.is_incomplete,
+            quietness: campaign.quietness,
+            warnings,
+            results: figures::figures(&campaign.rows, mean_len),
+        }
+    }
+
+    /// Whether messages of some contender went wrong.
+    pub fn has_integrity_failure(&self) -> bool {
+        self.results.iter().any(|row| !row.integrity.is_clean())
+    }
+
+    /// Whether some contender has that status.
+    pub fn has(&self, status: Status) -> bool {
+        self.results.iter().any(|row| row.status == status)
+    }
+
+    /// Writes one JSON object.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn write_json(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut out, self)?;
+        writeln!(out)?;
+        out.flush()
+    }
+}
+
+/// What the reader ought to know before believing a figure.
+fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<String> {
+    const SHARE_MIN: f64 = 0.99;
+    let mut warnings = campaign.warnings.clone();
+    if cfg!(debug_assertions) {
+        warnings.push(
+            "this harness was built without optimisation; build it with --release".to_owned(),
+        );
+    }
+    if plan.cores.is_one() {
+        warnings.push(
+            "both sides ran on one core: spinning only delays the other side, and no figure tells of two cores"
+                .to_owned(),
+        );
+    }
+    if environment.measured_cores_are_siblings {
+        warnings.push(
+            "the measured cores are hardware threads of one core: figures are those of shared caches"
+                .to_owned(),
+        );
+    }
+    let quietness = &campaign.quietness;
+    if let Some(share) = quietness
+        .ran_together_share
+        .filter(|&share| share < SHARE_MIN)
+    {
+        warnings.push(format!(
+            "the cores were shared with other work: in the spinning windows both sides ran together for {:.1} % of the time",
+            100.0 * share
+        ));
+    }
+    if quietness.stolen_ns > 0 {
+        warnings.push(format!(
+            "the hypervisor took {} ms from the measured cores",
+            quietness.stolen_ns / 1_000_000
+        ));
+    }
+    for entry in &plan.entries {
+        let capacity = capacity_for(entry.size);
+        if entry.size > 0 && capacity < capacity_for(1) {
+            let size = numbers::bytes(entry.size);
+            let text = format!("links for messages of {size} hold {capacity} of them");
+            if !warnings.contains(&text) {
+                warnings.push(text);
+            }
+        }
+    }
+    warnings
+}

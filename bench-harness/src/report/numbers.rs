@@ -1,0 +1,97 @@
+//! How numbers are shown to people.
+
+/// A dash where there is no figure.
+pub const NONE: &str = "-";
+
+/// At least three digits: `1.23`, `12.3`, `123`, `1,234`.
+pub fn figure(value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return NONE.to_owned();
+    };
+    match value.abs() {
+        size if size < 9.995 => format!("{value:.2}"),
+        size if size < 99.95 => format!("{value:.1}"),
+        _ => grouped(value.round() as u64),
+    }
+}
+
+/// Like [`figure`], with an `x` for "times".
+pub fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(
+        || NONE.to_owned(),
+        |value| format!("{}x", figure(Some(value))),
+    )
+}
+
+/// A whole number in groups of three digits.
+pub fn whole(value: Option<u64>) -> String {
+    value.map_or_else(|| NONE.to_owned(), grouped)
+}
+
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size as it can be given to `--size`.
+pub fn bytes(size: usize) -> String {
+    const K: usize = 1 << 10;
+    const M: usize = 1 << 20;
+    match size {
+        size if size >= M && size.is_multiple_of(M) => format!("{} MiB", size / M),
+        size if size >= K && size.is_multiple_of(K) => format!("{} KiB", size / K),
+        size => format!("{size} B"),
+    }
+}
+
+/// Nanoseconds in the unit that reads best.
+pub fn time(ns: f64) -> String {
+    match ns {
+        ns if ns < 10_000.0 => format!("{} ns", figure(Some(ns))),
+        ns if ns < 10_000_000.0 => format!("{} µs", figure(Some(ns / 1e3))),
+        ns => format!("{} ms", figure(Some(ns / 1e6))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_or_more() {
+        for (value, shown) in [
+            (0.0, "0.00"),
+            (1.234, "1.23"),
+            (9.999, "10.0"),
+            (12.34, "12.3"),
+            (99.99, "100"),
+            (1_234.5, "1,235"),
+            (1_234_567.0, "1,234,567"),
+        ] {
+            assert_eq!(figure(Some(value)), shown);
+        }
+        assert_eq!(figure(None), "-");
+        assert_eq!(ratio(Some(2.5)), "2.50x");
+        assert_eq!(whole(Some(12)), "12");
+        assert_eq!(whole(Some(123_456)), "123,456");
+    }
+
+    #[test]
+    fn sizes_and_times_are_in_the_unit_that_reads_best() {
+        assert_eq!(
+            (bytes(64), bytes(4096), bytes(1 << 20)),
+            ("64 B".into(), "4 KiB".into(), "1 MiB".into())
+        );
+        assert_eq!(bytes(1025), "1025 B");
+        assert_eq!(time(312.0), "312 ns");
+        assert_eq!(time(62_345.0), "62.3 µs");
+        assert_eq!(time(12_000_000.0), "12.0 ms");
+    }
+}

@@ -1,0 +1,47 @@
+//! Ctrl-C and its kin, as a descriptor that can be waited for together with the measured processes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// The signals that end a run early. What was measured is still written.
+#[derive(Debug)]
+pub struct Interrupt {
+    signals: SignalFd,
+    was_seen: bool,
+}
+
+impl Interrupt {
+    /// From here on the signals are held for [`Self::is_seen`]. To be called before any thread is started.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn catch() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            set.add(signal);
+        }
+        set.thread_block()?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self {
+            signals: SignalFd::with_flags(&set, flags)?,
+            was_seen: false,
+        })
+    }
+
+    /// Whether one has come.
+    pub fn is_seen(&mut self) -> bool {
+        while let Ok(Some(_)) = self.signals.read_signal() {
+            self.was_seen = true;
+        }
+        self.was_seen
+    }
+}
+
+impl AsFd for Interrupt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+}

@@ -1,0 +1,288 @@
+//! A session: a fresh pair of processes, their links, one task. The coordinator sleeps until they have reported.
+
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::{Child, ChildStdout};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::interrupt::Interrupt;
+use super::spawn;
+use crate::job::{Job, SideReport, Task, reconcile};
+use crate::machine::{Cores, stolen_ns};
+use crate::measure::integrity::Tally;
+use crate::shared::{SharedPage, Side};
+use crate::transport::registry::Contender;
+use crate::transport::{Link, LinkError, LinkShape};
+
+/// How long a call may block beyond what a window needs.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a side may take to report once the other one has failed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a session came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The left side's report.
+    pub left: SideReport,
+    /// The right side's report.
+    pub right: SideReport,
+    /// What became of all messages.
+    pub tally: Tally,
+    /// How many messages a link holds.
+    pub capacity: usize,
+    /// Time that a hypervisor took from the cores meanwhile.
+    pub stolen_ns: u64,
+}
+
+/// Why a session has no figures.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The mechanism can't do this here.
+    Unavailable(String),
+    /// Messages went wrong.
+    Integrity(Tally),
+    /// Something else went wrong.
+    Failed(String),
+    /// The user interrupted it.
+    Interrupted,
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<LinkError> for Trouble {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Unavailable(reason) => Self::Unavailable(reason),
+            LinkError::Failed(error) => Self::Failed(format!("making the link failed: {error}")),
+        }
+    }
+}
+
+/// The links of a session.
+#[derive(Debug)]
+pub struct Links {
+    forward: Link,
+    back: Option<Link>,
+}
+
+impl Links {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn create(
+        contender: &Contender,
+        shape: &LinkShape,
+        with_way_back: bool,
+    ) -> Result<Self, LinkError> {
+        let forward = contender.mechanism.create(shape)?;
+        let back = with_way_back
+            .then(|| contender.mechanism.create(shape))
+            .transpose()?;
+        Ok(Self { forward, back })
+    }
+
+    /// How many messages a link holds.
+    pub fn capacity(&self) -> usize {
+        self.forward.ticket.capacity
+    }
+
+    /// Once the processes have them, the coordinator's copies would only hide the death of a side.
+    fn close_fds(&mut self) {
+        self.forward.fds.clear();
+        if let Some(back) = &mut self.back {
+            back.fds.clear();
+        }
+    }
+}
+
+/// Runs sessions.
+#[derive(Debug)]
+pub struct Coordinator {
+    /// The measured cores.
+    pub cores: Cores,
+    /// What ends the run early.
+    pub interrupt: Interrupt,
+}
+
+impl Coordinator {
+    /// Runs one session to its end, which comes at the latest after `time_limit`.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub fn run(
+        &mut self,
+        contender: &Contender,
+        mut links: Links,
+        task: Task,
+        time_limit: Duration,
+    ) -> Result<Outcome, Trouble> {
+        let page = SharedPage::create()?;
+        let capacity = links.capacity();
+        let mut job = Job {
+            contender: contender.full_name(),
+            side: Side::Left,
+            cpu: self.cores.left,
+            one_core: self.cores.is_one(),
+            coordinator_pid: std::process::id().cast_signed(),
+            page_fd: page.as_raw_fd(),
+            forward: links.forward.ticket.clone(),
+            back: links.back.as_ref().map(|link| link.ticket.clone()),
+            patience_ns: PATIENCE.as_nanos() as u64,
+            task,
+        };
+        let stolen_before_ns = stolen_ns(self.cores);
+        let left = Process::start(&job)?;
+        job.side = Side::Right;
+        job.cpu = self.cores.right;
+        let right = Process::start(&job)?;
+        links.close_fds();
+        drop(page);
+        let [left, right] = self.await_reports([left, right], time_limit)?;
+        let tally = reconcile(&left, &right);
+        if !tally.is_clean() {
+            return Err(Trouble::Integrity(tally));
+        }
+        let failures: Vec<&str> = [&left, &right]
+            .iter()
+            .filter_map(|report| report.failure.as_deref())
+            .collect();
+        if !failures.is_empty() {
+            return Err(Trouble::Failed(failures.join("; ")));
+        }
+        let stolen_ns = stolen_ns(self.cores) - stolen_before_ns;
+        Ok(Outcome {
+            left,
+            right,
+            tally,
+            capacity,
+            stolen_ns,
+        })
+    }
+
+    /// Sleeps until both have reported, one of them has failed, time is up or the user interrupts.
+    fn await_reports(
+        &mut self,
+        mut processes: [Process; 2],
+        time_limit: Duration,
+    ) -> Result<[SideReport; 2], Trouble> {
+        let mut deadline = Instant::now() + time_limit;
+        while processes.iter().any(|process| process.report.is_none()) {
+            let now = Instant::now();
+            if now >= deadline {
+                break;
+            }
+            self.await_any(&mut processes, deadline - now)?;
+            if self.interrupt.is_seen() {
+                return Err(Trouble::Interrupted);
+            }
+            if has_failed(&processes) {
+                deadline = deadline.min(Instant::now() + GRACE);
+            }
+        }
+        let limit = humantime::format_duration(time_limit);
+        let one_failed = has_failed(&processes);
+        Ok(processes.map(|process| process.into_report(one_failed, &limit)))
+    }
+
+    fn await_any(&self, processes: &mut [Process; 2], limit: Duration) -> io::Result<()> {
+        let ready = {
+            let waiting = |process: &&Process| process.report.is_none();
+            let mut fds: Vec<PollFd<'_>> = processes
+                .iter()
+                .filter(waiting)
+                .map(|process| PollFd::new(process.stdout.as_fd(), PollFlags::POLLIN))
+                .collect();
+            fds.push(PollFd::new(self.interrupt.as_fd(), PollFlags::POLLIN));
+            let limit_ms = limit.as_millis() + 1;
+            poll(
+                &mut fds,
+                PollTimeout::try_from(limit_ms).unwrap_or(PollTimeout::MAX),
+            )?;
+            fds.iter()
+                .map(|fd| fd.any().unwrap_or(false))
+                .collect::<Vec<_>>()
+        };
+        let waiting = processes
+            .iter_mut()
+            .filter(|process| process.report.is_none());
+        for (process, is_ready) in waiting.zip(ready) {
+            if is_ready {
+                process.take_output()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A measured process as the coordinator sees it. It never outlives this value.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    stdout: ChildStdout,
+    output: Vec<u8>,
+    report: Option<SideReport>,
+}
+
+impl Process {
+    fn start(job: &Job) -> io::Result<Self> {
+        let mut child = spawn::start(job)?;
+        if let Some(stdout) = child.stdout.take() {
+            return Ok(Self {
+                child,
+                stdout,
+                output: Vec::new(),
+                report: None,
+            });
+        }
+        spawn::end(&mut child);
+        Err(io::Error::other(
+            "the measured process has no standard output",
+        ))
+    }
+
+    /// Reads what is there; its end is the end of the process.
+    fn take_output(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 16 * 1024];
+        let len = self.stdout.read(&mut chunk)?;
+        if len > 0 {
+            self.output.extend_from_slice(&chunk[..len]);
+            return Ok(());
+        }
+        let status = self.child.wait()?;
+        self.report = Some(serde_json::from_slice(&self.output).unwrap_or_else(|_| {
+            SideReport::failed(format!("the process ended without a report ({status})"))
+        }));
+        Ok(())
+    }
+
+    /// The report; a process that has none is about to be ended, for the other one's failure or for its own slowness.
+    fn into_report(mut self, other_failed: bool, limit: &impl Display) -> SideReport {
+        match self.report.take() {
+            Some(report) => report,
+            None if other_failed => SideReport {
+                was_aborted: true,
+                ..SideReport::default()
+            },
+            None => SideReport::failed(format!("it took longer than {limit}")),
+        }
+    }
+}
+
+fn has_failed(processes: &[Process; 2]) -> bool {
+    let failed = |process: &Process| process.report.as_ref().is_some_and(|r| r.failure.is_some());
+    processes.iter().any(failed)
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        spawn::end(&mut self.child);
+    }
+}

@@ -1,0 +1,55 @@
+//! The hidden subcommand: one measured process. It reads its job from standard input and writes its report to standard
+//! output; both are JSON.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{getppid, setsid};
+
+use crate::job::{Job, SideReport};
+use crate::machine::pin_to;
+use crate::shared::SharedPage;
+use crate::transport::registry::find;
+
+/// The whole life of a measured process.
+pub fn main() -> ExitCode {
+    let report = match serde_json::from_reader::<_, Job>(io::stdin().lock()) {
+        Ok(job) => match settle(&job) {
+            Ok(page) => work(&job, &page),
+            Err(error) => SideReport::failed(format!("settling in failed: {error}")),
+        },
+        Err(error) => SideReport::failed(format!("the job can't be read: {error}")),
+    };
+    match write(&report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn write(report: &SideReport) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, report)?;
+    out.flush()
+}
+
+/// Takes its core, and makes sure that it doesn't outlive the coordinator.
+fn settle(job: &Job) -> io::Result<SharedPage> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    if getppid().as_raw() != job.coordinator_pid {
+        return Err(io::Error::other("the coordinator has already ended"));
+    }
+    // A session of its own: with autogroup scheduling the kernel shares out the cores by session, so that work elsewhere in
+    // the user's session doesn't count against this process. It fails only if this process leads one already.
+    let _ = setsid();
+    pin_to(job.cpu)?;
+    SharedPage::open(job.page_fd, job.one_core)
+}
+
+fn work(job: &Job, page: &SharedPage) -> SideReport {
+    match find(&job.contender) {
+        Some(contender) => contender.mechanism.run(job, page),
+        None => SideReport::failed(format!("no contender is called {}", job.contender)),
+    }
+}

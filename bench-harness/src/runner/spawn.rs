@@ -1,0 +1,83 @@
+//! Starts a measured process: this very program, executed anew, with exactly the descriptors that it is to have.
+#![allow(unsafe_code)]
+
+use std::io::{self, Write};
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use crate::cli::SIDE_COMMAND;
+use crate::job::Job;
+use crate::shared::Side;
+
+/// Starts the process and hands it its job.
+///
+/// # Errors
+/// What the system says.
+pub fn start(job: &Job) -> io::Result<Child> {
+    let inherited = inherited_fds(job);
+    // Not the path of the program: that one may have been built anew meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("bench-harness").arg(SIDE_COMMAND);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    // SAFETY: between fork and exec only system calls are made, on plain numbers; nothing is allocated or locked.
+    unsafe { command.pre_exec(move || pass_on(&inherited)) };
+    let mut child = command.spawn()?;
+    let written = match child.stdin.take() {
+        Some(mut stdin) => serde_json::to_writer(&mut stdin, job)
+            .map_err(io::Error::from)
+            .and_then(|()| stdin.flush()),
+        None => Err(io::Error::other(
+            "the measured process has no standard input",
+        )),
+    };
+    if let Err(error) = written {
+        end(&mut child);
+        return Err(error);
+    }
+    Ok(child)
+}
+
+/// Ends a process that may have ended already, and waits for it.
+pub fn end(child: &mut Child) {
+    // Both fail only if it was waited for before.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn inherited_fds(job: &Job) -> Vec<RawFd> {
+    let mut fds = vec![job.page_fd];
+    let back = job.back.as_ref();
+    match job.side {
+        Side::Left => {
+            fds.extend(&job.forward.sender_fds);
+            fds.extend(back.iter().flat_map(|ticket| &ticket.receiver_fds));
+        }
+        Side::Right => {
+            fds.extend(&job.forward.receiver_fds);
+            fds.extend(back.iter().flat_map(|ticket| &ticket.sender_fds));
+        }
+    }
+    fds
+}
+
+/// Only these descriptors survive the exec. A descriptor of the other side that came along would hide that side's death.
+fn pass_on(inherited: &[RawFd]) -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: takes plain numbers. Where the kernel is too old for it, the descriptors are marked one by one where they were made.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    for &fd in inherited {
+        // SAFETY: takes plain numbers; a wrong one is refused.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

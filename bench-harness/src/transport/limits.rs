@@ -1,0 +1,92 @@
+//! Limits of the system, and the sentences that name them.
+
+use std::fs;
+
+use nix::errno::Errno;
+
+use super::LinkError;
+
+/// A value of `sysctl`, by its name with dots (`net.core.wmem_max`).
+pub fn sysctl(name: &str) -> Option<usize> {
+    let path = format!("/proc/sys/{}", name.replace('.', "/"));
+    fs::read_to_string(path)
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The same, with the kernel's own default for when it can't be read (no `/proc`, or hidden by a container).
+pub fn sysctl_or(name: &str, default: usize) -> usize {
+    sysctl(name).unwrap_or(default)
+}
+
+/// A message that is longer than `limit`, which `setting` sets and an administrator may raise.
+pub fn message_too_long(len: usize, limit: usize, setting: &str) -> LinkError {
+    LinkError::Unavailable(format!(
+        "a message of {len} B is over the {limit} B that {setting} allows; \
+         choose a smaller --size, or ask an administrator to raise {setting}"
+    ))
+}
+
+/// What a refused system call means: a mechanism that is absent or forbidden is unavailable, all else has failed.
+pub fn refused(what: &str, errno: Errno) -> LinkError {
+    let remedy = match errno {
+        Errno::ENOSYS
+        | Errno::EAFNOSUPPORT
+        | Errno::EPROTONOSUPPORT
+        | Errno::EOPNOTSUPP
+        | Errno::ESOCKTNOSUPPORT => "this kernel was built without it",
+        Errno::EPERM | Errno::EACCES => "a security policy of this system forbids it",
+        Errno::EMFILE => "this process has no descriptor left; raise `ulimit -n`",
+        Errno::ENFILE => "the system has no descriptor left; raise fs.file-max",
+        Errno::ENOENT | Errno::ENOTDIR => "the file system for it is not there",
+        Errno::EROFS => "the file system for it is read-only",
+        Errno::ENOSPC | Errno::ENOMEM | Errno::EDQUOT | Errno::ENOBUFS => {
+            "there is no room for it; free some, or choose a smaller --size"
+        }
+        _ => return LinkError::Failed(std::io::Error::other(format!("{what}: {}", errno.desc()))),
+    };
+    LinkError::Unavailable(format!("{what}: {} ({remedy})", errno.desc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctl_values_are_read_by_name() {
+        assert!(sysctl("kernel.pid_max").unwrap() > 0);
+        assert_eq!(sysctl("kernel.no_such_value"), None);
+        assert_eq!(sysctl_or("kernel.no_such_value", 7), 7);
+    }
+
+    #[test]
+    fn sentence_has_value_limit_and_remedy() {
+        let LinkError::Unavailable(reason) = message_too_long(9000, 8192, "kernel.msgmax") else {
+            panic!("a limit makes a link unavailable");
+        };
+        assert!(
+            reason.contains("9000 B") && reason.contains("8192 B"),
+            "{reason}"
+        );
+        assert!(reason.contains("raise kernel.msgmax"), "{reason}");
+    }
+
+    #[test]
+    fn absent_mechanism_is_unavailable_and_a_surprise_has_failed() {
+        assert!(matches!(
+            refused("mq_open", Errno::ENOSYS),
+            LinkError::Unavailable(_)
+        ));
+        assert!(matches!(
+            refused("mq_open", Errno::EPERM),
+            LinkError::Unavailable(_)
+        ));
+        assert!(matches!(
+            refused("mq_open", Errno::EBADF),
+            LinkError::Failed(_)
+        ));
+    }
+}

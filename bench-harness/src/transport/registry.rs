@@ -1,0 +1,212 @@
+//! The one table of contenders.
+
+use super::kernel::for_each_kernel_contender;
+use super::ring::{RingSpsc, RingSpscBytes};
+use super::yardsticks::{LimitFutex, LimitLine, LimitMemcpy};
+use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
+use crate::job::{Job, SideReport};
+use crate::measure::duplex::run_transport;
+use crate::shared::SharedPage;
+
+/// What the harness runs: a [`Transport`], or something that has no links. One dynamic call for a whole job, none for a
+/// message.
+pub trait Mechanism: Sync {
+    /// Makes a link; called in the coordinator.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    fn create(&self, shape: &LinkShape) -> Result<Link, LinkError>;
+
+    /// Does a job; called in a measured process.
+    fn run(&self, job: &Job, page: &SharedPage) -> SideReport;
+}
+
+impl<T: Transport> Mechanism for T {
+    fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
+        Transport::create(self, shape)
+    }
+
+    fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
+        run_transport(self, job, page)
+    }
+}
+
+/// Which figures a contender has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figures {
+    /// A stream and round trips.
+    Both,
+    /// A stream alone.
+    Stream,
+    /// Round trips alone.
+    RoundTrip,
+}
+
+impl Figures {
+    /// Whether there is a stream.
+    pub fn has_stream(self) -> bool {
+        self != Self::RoundTrip
+    }
+
+    /// Whether there are round trips.
+    pub fn has_round_trip(self) -> bool {
+        self != Self::Stream
+    }
+}
+
+/// How long the messages of a contender are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizes {
+    /// As long as the user asks.
+    Asked,
+    /// Always so many bytes: it is measured once, whatever sizes are asked for.
+    Always(usize),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Contender {
+    /// Its name without the way of waiting.
+    pub name: &'static str,
+    /// What it is compared with.
+    pub class: Class,
+    /// How it waits.
+    pub wait: WaitMode,
+    /// What it can be measured for.
+    pub figures: Figures,
+    /// How long its messages are.
+    pub sizes: Sizes,
+    /// How it works.
+    pub mechanism: &'static dyn Mechanism,
+}
+
+impl std::fmt::Debug for Contender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Contender").field(&self.full_name()).finish()
+    }
+}
+
+impl Contender {
+    /// A transport's row.
+    fn of_transport(
+        name: &'static str,
+        class: Class,
+        wait: WaitMode,
+        mechanism: &'static dyn Mechanism,
+    ) -> Self {
+        // A wake-up carries nothing: it is told how fast it arrives, and a stream of them has no meaning.
+        let (figures, sizes) = match class {
+            Class::Notify => (Figures::RoundTrip, Sizes::Always(0)),
+            _ => (Figures::Both, Sizes::Asked),
+        };
+        Self {
+            name,
+            class,
+            wait,
+            figures,
+            sizes,
+            mechanism,
+        }
+    }
+
+    /// Its name with the way of waiting, as in `ring-spsc/spin`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.name, self.wait)
+    }
+
+    /// Whether its messages carry anything.
+    pub fn has_content(&self) -> bool {
+        !matches!(self.class, Class::Notify | Class::Limit)
+    }
+}
+
+/// The rows of the kernel's mechanisms, and of our own two ways to notify.
+fn kernels() -> Vec<Contender> {
+    macro_rules! rows {
+        ($(($name:literal, $class:ident, $wait:ident, $transport:path)),* $(,)?) => {
+            vec![$(Contender::of_transport($name, Class::$class, WaitMode::$wait, &$transport)),*]
+        };
+    }
+    for_each_kernel_contender!(rows)
+}
+
+/// The rows of our ring.
+fn rings() -> Vec<Contender> {
+    let typed =
+        |wait, mechanism| Contender::of_transport("ring-spsc", Class::Message, wait, mechanism);
+    let bytes = |wait, mechanism| {
+        Contender::of_transport("ring-spsc-bytes", Class::Message, wait, mechanism)
+    };
+    vec![
+        typed(WaitMode::Spin, &RingSpsc(WaitMode::Spin)),
+        typed(WaitMode::SpinPark, &RingSpsc(WaitMode::SpinPark)),
+        typed(WaitMode::Park, &RingSpsc(WaitMode::Park)),
+        bytes(WaitMode::Spin, &RingSpscBytes(WaitMode::Spin)),
+        bytes(WaitMode::SpinPark, &RingSpscBytes(WaitMode::SpinPark)),
+        bytes(WaitMode::Park, &RingSpscBytes(WaitMode::Park)),
+    ]
+}
+
+/// All contenders, in the order of the report.
+pub fn contenders() -> Vec<Contender> {
+    [limits(), rings(), kernels()].concat()
+}
+
+fn limits() -> Vec<Contender> {
+    let limit = |name, wait, figures, sizes, mechanism| Contender {
+        name,
+        class: Class::Limit,
+        wait,
+        figures,
+        sizes,
+        mechanism,
+    };
+    vec![
+        limit(
+            "limit-line",
+            WaitMode::Spin,
+            Figures::RoundTrip,
+            Sizes::Always(64),
+            &LimitLine,
+        ),
+        limit(
+            "limit-memcpy",
+            WaitMode::Spin,
+            Figures::Stream,
+            Sizes::Asked,
+            &LimitMemcpy,
+        ),
+        limit(
+            "limit-futex",
+            WaitMode::Park,
+            Figures::RoundTrip,
+            Sizes::Always(0),
+            &LimitFutex,
+        ),
+    ]
+}
+
+/// The contender of that full name.
+pub fn find(full_name: &str) -> Option<Contender> {
+    contenders()
+        .into_iter()
+        .find(|contender| contender.full_name() == full_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_full_name_is_there_once_and_is_found() {
+        let mut seen = HashSet::new();
+        for contender in contenders() {
+            let name = contender.full_name();
+            assert!(find(&name).is_some_and(|found| found.name == contender.name));
+            assert!(seen.insert(name.clone()), "{name} twice");
+        }
+        assert!(find("no-such/spin").is_none());
+    }
+}

@@ -1,0 +1,101 @@
+//! `semaphore` (class notify): the semaphore of this project, in shared memory.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Instant;
+
+use memmap2::MmapRaw;
+use shm_semaphore::{Deadline, Semaphore};
+
+use super::{
+    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
+};
+
+/// A [`Semaphore`] in shared memory.
+#[derive(Debug, Clone, Copy)]
+pub struct ShmSemaphore;
+
+impl Transport for ShmSemaphore {
+    type Tx = SemaphoreSender;
+    type Rx = SemaphoreReceiver;
+
+    fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
+        // All-zero bytes are a semaphore without permits.
+        let memory = shared_memory::anonymous_page()?;
+        Ok(join::link_of_one(
+            memory,
+            shape,
+            Semaphore::MAX_PERMITS as usize,
+        ))
+    }
+
+    fn sender(&self, ticket: &Ticket) -> io::Result<SemaphoreSender> {
+        Ok(SemaphoreSender(Word::map(&ticket.sender_fds)?))
+    }
+
+    fn receiver(&self, ticket: &Ticket) -> io::Result<SemaphoreReceiver> {
+        let word = Word::map(&ticket.receiver_fds)?;
+        Ok(SemaphoreReceiver {
+            word,
+            deadline: Deadline::NEVER,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Word(MmapRaw);
+
+impl Word {
+    fn map(fds: &[RawFd]) -> io::Result<Self> {
+        Ok(Self(shared_memory::map(
+            &join::adopt(fds)?,
+            shared_memory::PAGE_LEN,
+        )?))
+    }
+
+    #[inline]
+    fn semaphore(&self) -> &Semaphore {
+        // SAFETY: the start of a mapped page that lives as long as self and holds nothing but this semaphore.
+        unsafe { Semaphore::from_ptr(self.0.as_mut_ptr().cast()) }
+    }
+}
+
+/// Gives permits.
+#[derive(Debug)]
+pub struct SemaphoreSender(Word);
+
+impl Sender for SemaphoreSender {
+    #[inline]
+    fn send(&mut self, _: &[u8]) -> io::Result<()> {
+        while self.0.semaphore().release(1).is_err() {
+            if alarm::expired() {
+                return Err(alarm::timed_out());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+}
+
+/// Takes permits.
+#[derive(Debug)]
+pub struct SemaphoreReceiver {
+    word: Word,
+    deadline: Deadline,
+}
+
+impl Receiver for SemaphoreReceiver {
+    #[inline]
+    fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        if self.word.semaphore().acquire_deadline(self.deadline) {
+            Ok(0)
+        } else {
+            Err(alarm::timed_out())
+        }
+    }
+
+    fn begin_window(&mut self, deadline: Instant) {
+        self.deadline = deadline.into();
+    }
+}
