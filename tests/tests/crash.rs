@@ -316,6 +316,23 @@ fn a_process_that_ends_without_dropping_its_endpoint_counts_as_crashed() {
 }
 
 #[test]
+fn a_process_that_becomes_another_program_counts_as_crashed_although_it_lives() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("exec");
+    let ring: Ring<u64> = config(Form::Word).create(name.as_str()).unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let mut producer = start("producer", &name, Form::Word, &[]);
+    assert_eq!(producer.ask("send 1"), "sent 1");
+    // The other program says this, and has no ring.
+    assert_eq!(producer.ask("exec"), "ready");
+    assert_eq!(rx.recv(), Ok(0));
+    assert_eq!(rx.recv(), Err(RecvError::OwnerDied));
+    let mut tx = ring.producer().expect("the role is free");
+    tx.send(1).unwrap();
+    assert_eq!(rx.recv(), Ok(1));
+}
+
+#[test]
 fn a_stopped_peer_is_alive() {
     let _watchdog = watchdog!(60);
     let name = Name::new("stopped");

@@ -8,6 +8,7 @@ mod race;
 mod scribble;
 mod small_tmpfs;
 mod stream;
+mod synchronize;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,8 @@ enum Role {
     Scribble(scribble::Scribble),
     /// Send or receive in every way there is, whatever comes back.
     Endure(endure::Endure),
+    /// Meet other processes at a semaphore or an event count.
+    Synchronize(synchronize::Synchronize),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
@@ -89,6 +92,7 @@ fn main() {
         Role::Create(role) => role.play(),
         Role::Scribble(role) => role.play(),
         Role::Endure(role) => role.play(),
+        Role::Synchronize(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
         Role::Hang => hang(),

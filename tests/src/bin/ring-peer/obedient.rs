@@ -1,6 +1,8 @@
 //! Endpoints that do what they are told, a line at a time.
 
 use std::io::{BufRead as _, Lines, StdinLock};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
@@ -56,7 +58,8 @@ impl Producer {
 }
 
 /// Orders: `send N`, `try N`, `timeout MS`, `fill`, `batch N`, `claim` and then `commit` or
-/// `abort`, `peer`, `len`; and to end: `close`, `leave` (without any clean-up), or no more orders.
+/// `abort`, `peer`, `len`; and to end: `close`, `leave` (without any
+/// clean-up), `exec` (goes on as another program), or no more orders.
 fn produce<M: Message + ?Sized>(role: &Producer)
 where
     ring::Producer<M>: Sender,
@@ -90,9 +93,18 @@ where
                 return;
             }
             "leave" => std::process::exit(0),
+            "exec" => become_another_program(),
             other => panic!("no such order: {other}"),
         }
     }
+}
+
+/// Goes on as a program that knows nothing of rings, in the same process.
+fn become_another_program() -> ! {
+    let error = Command::new("/proc/self/exe")
+        .args(["racer", "/none"])
+        .exec();
+    panic!("no other program: {error}");
 }
 
 struct Producing<P> {
