@@ -141,6 +141,8 @@ impl Round {
 /// How quiet the measured cores were.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Quietness {
+    /// How long all windows together lasted.
+    pub windows_ns: u64,
     /// How often a side was taken off its core inside a window.
     pub involuntary_switches: u64,
     /// The share of the spinning windows during which both sides really ran: none if there was no such window.

@@ -10,6 +10,7 @@ use super::usage::{Counters, Queued, Usage};
 use crate::clock::now_ns;
 use crate::job::{Job, RunKind, RunReport, SideReport};
 use crate::shared::{Missed, RunOrder, SharedPage, Side};
+use crate::transport::alarm;
 
 /// Sequence numbers of different runs have different upper bits, so that a straggler of an earlier run is recognised.
 const RUN_STRIDE: u64 = 1 << 40;
@@ -193,9 +194,11 @@ impl<'a> Station<'a> {
             deadline_ns: now_ns() + patience_ns,
         };
         self.next_base += RUN_STRIDE;
+        self.arm(run.deadline)?;
         let before = (queued, Counters::so_far());
         let account = body(self.page, run);
         let usage = Usage::between(before, (Counters::so_far(), Queued::so_far()));
+        self.disarm()?;
         self.report.runs.push(RunReport {
             kind,
             is_final: order.is_final,
@@ -220,6 +223,26 @@ impl<'a> Station<'a> {
             report.elapsed_ns = self.page.elapsed_ns();
         }
         Ok(order)
+    }
+
+    /// From the deadline on, system calls of the mechanisms end with `TimedOut`.
+    fn arm(&mut self, deadline: Instant) -> Result<(), Stop> {
+        alarm::arm(deadline).map_err(|error| self.fail(format!("no alarm can be set: {error}")))
+    }
+
+    fn disarm(&mut self) -> Result<(), Stop> {
+        alarm::disarm().map_err(|error| self.fail(format!("the alarm can't be stopped: {error}")))
+    }
+
+    /// Joins links, for no longer than the patience of the job.
+    ///
+    /// # Errors
+    /// When it fails or takes too long.
+    pub fn join<T>(&mut self, action: impl FnOnce() -> io::Result<T>) -> Result<T, Stop> {
+        self.arm(Instant::now() + Duration::from_nanos(self.job.patience_ns))?;
+        let result = action();
+        self.disarm()?;
+        result.map_err(|error| self.fail(format!("joining the link failed: {error}")))
     }
 
     fn meet(&mut self) -> Result<(), Stop> {
