@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::integrity::{Arrived, Ending};
 use super::latency::Latency;
 use super::pacing::Pacing;
-use super::usage::{Counters, Queued, Usage};
+use super::usage::{Counters, QueueMeter, Usage};
 use crate::clock::now_ns;
 use crate::job::{Job, RunKind, RunReport, SideReport};
 use crate::shared::{Missed, RunOrder, SharedPage, Side};
@@ -79,6 +79,7 @@ pub struct Station<'a> {
     pub job: &'a Job,
     /// The page that it shares with the other one.
     pub page: &'a SharedPage,
+    queue_meter: QueueMeter,
     next_base: u64,
     report: SideReport,
 }
@@ -89,6 +90,7 @@ impl<'a> Station<'a> {
         Self {
             job,
             page,
+            queue_meter: QueueMeter::open(),
             next_base: RUN_STRIDE,
             report: SideReport::default(),
         }
@@ -181,7 +183,6 @@ impl<'a> Station<'a> {
         if let (Side::Left, Some(order)) = (self.side(), order) {
             self.page.order(order);
         }
-        let queued = Queued::so_far();
         self.meet()?;
         let order = self.page.ordered();
         // A window may turn out much longer than planned, if the contender falls into another regime.
@@ -195,9 +196,9 @@ impl<'a> Station<'a> {
         };
         self.next_base += RUN_STRIDE;
         self.arm(run.deadline)?;
-        let before = (queued, Counters::so_far());
+        let before = (self.queue_meter.so_far(), Counters::so_far());
         let account = body(self.page, run);
-        let usage = Usage::between(before, (Counters::so_far(), Queued::so_far()));
+        let usage = Usage::between(before, (Counters::so_far(), self.queue_meter.so_far()));
         self.disarm()?;
         self.report.runs.push(RunReport {
             kind,
