@@ -119,8 +119,9 @@ impl Report {
     /// # Errors
     /// What the output says.
     pub fn write_json(&self, mut out: impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut out, self)?;
-        writeln!(out)?;
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        out.write_all(&text)?;
         out.flush()
     }
 }
@@ -153,7 +154,7 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
         .filter(|&share| share < SHARE_MIN)
     {
         warnings.push(format!(
-            "the cores were shared with other work: in the spinning windows both sides ran together for {:.1} % of the time",
+            "the cores were shared with other work: in the spinning windows both sides ran together for at least {:.1} % of the time, and maybe no more",
             100.0 * share
         ));
     }

@@ -73,7 +73,7 @@ impl Report {
         let quietness = &self.quietness;
         writeln!(
             out,
-            "in {} s of windows: both sides running {} % of the time where they spin, {} involuntary switches, {} ms stolen",
+            "in {} s of windows: both sides running at least {} % of the time where they spin, {} involuntary switches, {} ms stolen",
             figure(Some(quietness.windows_ns as f64 / 1e9)),
             figure(quietness.ran_together_share.map(|share| 100.0 * share)),
             whole(Some(quietness.involuntary_switches)),
