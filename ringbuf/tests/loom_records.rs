@@ -122,6 +122,25 @@ fn everything_sent_before_a_close_is_received_before_the_end_is_told() {
     });
 }
 
+/// A successor that attaches finds its room by the position at which it joins; it must not write over what is still being read.
+#[test]
+fn a_successor_reuses_only_what_was_read() {
+    loom::model(|| {
+        let records = HeapRecords::new(32);
+        let mut first = RecordWriter::attach(records.clone()).unwrap();
+        let mut reader = RecordReader::attach(records.clone()).unwrap();
+        send_records(&mut first, &[&[1; 16]]);
+        drop(first);
+        let consumer = thread::spawn(move || {
+            assert_eq!(recv_record(&mut reader), [1; 16]);
+            recv_record(&mut reader)
+        });
+        let mut successor = RecordWriter::attach(records).unwrap();
+        send_records(&mut successor, &[&[2; 16]]);
+        assert_eq!(consumer.join().unwrap(), [2; 16]);
+    });
+}
+
 /// A producer that died in the middle of a batch: payload and later headers are written, the first header is not.
 #[test]
 fn a_successor_goes_on_behind_the_committed_records() {

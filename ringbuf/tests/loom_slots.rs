@@ -9,7 +9,6 @@ mod loom_support;
 use loom::thread;
 use loom_support::{recv_slot, send_slot};
 use shm_ringbuf::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
-use shm_ringbuf::protocol::presence::Status;
 use shm_ringbuf::protocol::slots::{SlotReader, SlotWriter};
 use shm_ringbuf::protocol::storage::Words;
 use shm_ringbuf::segment::heap::HeapSlots;
@@ -136,20 +135,20 @@ fn a_consumer_that_closes_ends_a_full_producer() {
     });
 }
 
-/// A peer has looked, found the producer alive, and asks the kernel; meanwhile a successor has taken the dead one's place.
+/// A successor that attaches finds its room by the position at which it joins; it must not write over what is still being read.
 #[test]
-fn a_successor_is_never_marked_dead_for_its_predecessor() {
+fn a_successor_reuses_only_what_was_read() {
     loom::model(|| {
-        let (slots, _, _) = ring(1);
-        slots.producer().attach();
-        let seen = slots.producer().seen().unwrap();
-        let successor = {
-            let slots = slots.clone();
-            thread::spawn(move || slots.producer().attach())
-        };
-        slots.producer().mark_died(seen);
-        successor.join().unwrap();
-        assert_eq!(slots.producer().seen().unwrap().status, Status::Attached);
+        let (slots, mut first, mut reader) = ring(1);
+        send_slot(&mut first, &[1]);
+        drop(first);
+        let consumer = thread::spawn(move || {
+            assert_eq!(recv_slot(&mut reader), 1);
+            recv_slot(&mut reader)
+        });
+        let mut successor = SlotWriter::attach(slots).unwrap();
+        send_slot(&mut successor, &[2]);
+        assert_eq!(consumer.join().unwrap(), 2);
     });
 }
 

@@ -32,7 +32,7 @@ impl fmt::Display for Corruption {
 impl std::error::Error for Corruption {}
 
 /// Why a message was not sent. A typed message comes back where it was not used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<T = ()> {
     /// There is no room now (only from the `try_` forms).
@@ -89,7 +89,25 @@ impl<T> fmt::Display for SendError<T> {
     }
 }
 
-impl<T: fmt::Debug> std::error::Error for SendError<T> {}
+/// Leaves the message out, so that any message can be in an error.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::TimedOut(_) => f.write_str("TimedOut(..)"),
+            Self::TooLong { len, max } => f
+                .debug_struct("TooLong")
+                .field("len", len)
+                .field("max", max)
+                .finish(),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::OwnerDied(_) => f.write_str("OwnerDied(..)"),
+            Self::Corrupt(corruption) => f.debug_tuple("Corrupt").field(corruption).finish(),
+        }
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
 
 impl<T> From<Corruption> for SendError<T> {
     fn from(corruption: Corruption) -> Self {
