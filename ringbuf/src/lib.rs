@@ -1,1 +1,66 @@
-//! Placeholder.
+//! Lock-free ring buffers in POSIX shared memory, between real processes.
+//!
+//! A ring lives in a segment that both processes map. Sending and receiving make no system call while both sides are awake; a side that
+//! has nothing to do spins, sleeps, or does one after the other, as it likes.
+//!
+//! ```
+//! use shm_ringbuf::{Config, Ring};
+//! # let name = format!("/doc-example-{}", std::process::id());
+//! # let name = name.as_str();
+//!
+//! // One process …
+//! let ring = Config::spsc().capacity(1 << 16).create::<u64>(name)?;
+//! let mut producer = ring.producer()?;
+//! producer.send(42)?;
+//!
+//! // … and another.
+//! let mut consumer = Ring::<u64>::open(name)?.consumer()?;
+//! assert_eq!(consumer.recv()?, 42);
+//! # shm_ringbuf::unlink(name)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - A committed message is received exactly once, whole and in order, or stays in the ring.
+//! - Either process may be killed at any instruction. A successor takes its place and goes on: behind the last committed message as a
+//!   producer, at the first message that was not released as a consumer.
+//! - A clean close ([`RecvError::Disconnected`]) and a crash ([`RecvError::OwnerDied`]) reach the other side, also while it sleeps, and differ.
+//! - Whatever a peer writes into the segment, nothing outside the mapping is touched; impossible words become
+//!   [`RecvError::Corrupt`] and [`SendError::Corrupt`]. Reading in place is `unsafe`, because it trusts the peer. A named segment can be truncated by whoever may
+//!   write to it, and then a touch is a SIGBUS; [`Config::anonymous`] segments are sealed against that.
+//!
+//! # Where things are
+//!
+//! `protocol` holds the algorithms, `segment` the memory layout and its life, `os` the system calls, `participants` who is alive,
+//! `wait` the one loop that waits, `endpoint` the public face. `docs/architecture.md` says who may use whom.
+
+#[cfg(not(loom))]
+mod endpoint;
+mod error;
+#[cfg(not(loom))]
+mod os;
+#[cfg(not(loom))]
+mod participants;
+#[doc(hidden)]
+pub mod protocol;
+#[doc(hidden)]
+pub mod segment;
+#[doc(hidden)]
+pub mod wait;
+
+#[cfg(not(loom))]
+pub use bytemuck;
+#[cfg(not(loom))]
+pub use endpoint::{
+    Claim, Config, Consumer, Message, OpenOptions, Producer, Received, Ring, unlink,
+};
+#[cfg(not(loom))]
+pub use error::Error;
+pub use error::{Corruption, RecvError, Role, SendError};
+#[cfg(not(loom))]
+pub use participants::Peer;
+#[cfg(not(loom))]
+pub use segment::layout::PayloadType;
+pub use shm_semaphore::Deadline;
+pub use wait::Wait;

@@ -12,6 +12,7 @@
 mod real {
     pub use core::hint::spin_loop;
     pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+    pub use std::thread::yield_now;
 
     /// A cell that is reached through closures, as loom's is.
     #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ mod real {
     pub use loom::hint::spin_loop;
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     pub use loom::sync::{Condvar, Mutex};
+    pub use loom::thread::yield_now;
 
     /// Orders what one thread does against a signal or a kill that stops it, which no model of threads can observe.
     pub fn compiler_fence(_ordering: Ordering) {}

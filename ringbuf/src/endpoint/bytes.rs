@@ -1,0 +1,589 @@
+//! Endpoints for byte messages.
+
+#![allow(unsafe_code, reason = "bytes that the protocol hands out")]
+
+use std::io;
+use std::time::Duration;
+
+use shm_semaphore::Deadline;
+
+use super::consumer::{Consumer, Received};
+use super::core::When;
+use super::message::ClaimedBytes;
+use super::producer::{Claim, Producer};
+use crate::error::{RecvError, SendError};
+use crate::protocol::ends::{ReadSide, WriteSide};
+use crate::protocol::position::Position;
+use crate::protocol::records::record_len;
+
+/// # Sending byte messages
+///
+/// ```
+/// use shm_ringbuf::Config;
+/// use std::io::Write;
+///
+/// let ring = Config::spsc().capacity(4096).anonymous::<[u8]>()?;
+/// let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
+/// producer.send(b"ready")?;
+///
+/// let mut claim = producer.claim(100)?;
+/// write!(claim, "{} °C", 21.5)?;
+/// let used = claim.written();
+/// claim.commit(used);
+///
+/// let mut buffer = [0; 100];
+/// assert_eq!(consumer.recv(&mut buffer)?, 5);
+/// assert_eq!(consumer.recv_ref()?.to_vec(), "21.5 °C".as_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Producer<[u8]> {
+    /// Sends if there is room now.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::TooLong`], [`SendError::Disconnected`], [`SendError::OwnerDied`], [`SendError::Corrupt`].
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.send_when(message, When::Now)
+    }
+
+    /// Sends; waits for room.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`], [`SendError::Disconnected`], [`SendError::OwnerDied`], [`SendError::Corrupt`].
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.send_when(message, When::EVER)
+    }
+
+    /// Sends; waits for room, `timeout` at most.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and those of [`send`](Self::send).
+    #[inline]
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.send_when(message, When::Within(timeout))
+    }
+
+    /// Sends; waits for room until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and those of [`send`](Self::send).
+    #[inline]
+    pub fn send_deadline(
+        &mut self,
+        message: &[u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<(), SendError> {
+        self.send_when(message, When::until(deadline))
+    }
+
+    #[inline]
+    fn send_when(&mut self, message: &[u8], when: When) -> Result<(), SendError> {
+        self.record_room(message.len(), when)?;
+        // SAFETY: there is room for the record.
+        unsafe { self.endpoint.side.write(0, message) };
+        self.publish_record(message.len());
+        Ok(())
+    }
+
+    /// Makes sure that a record of this length can be written.
+    #[inline]
+    fn record_room(&mut self, len: usize, when: When) -> Result<(), SendError> {
+        let max = self.max_message_len();
+        if len > max {
+            return Err(SendError::TooLong { len, max });
+        }
+        self.endpoint.room(record_len(len as u64), when)
+    }
+
+    #[inline]
+    fn publish_record(&mut self, len: usize) {
+        self.endpoint.side.push(len as u64);
+        self.endpoint.side.publish();
+        self.endpoint.notify_consumer();
+    }
+
+    /// Sends all or none if there is room for all now; the consumer sees them all at once.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] if they can never fit together, and those of [`try_send`](Self::try_send).
+    pub fn try_send_exact<B: AsRef<[u8]>>(&mut self, messages: &[B]) -> Result<(), SendError> {
+        self.send_exact_when(messages, When::Now)
+    }
+
+    /// Sends all or none; waits until there is room for all.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] if they can never fit together, and those of [`send`](Self::send).
+    pub fn send_exact<B: AsRef<[u8]>>(&mut self, messages: &[B]) -> Result<(), SendError> {
+        self.send_exact_when(messages, When::EVER)
+    }
+
+    /// Sends all or none; waits until there is room for all, `timeout` at most.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and those of [`send_exact`](Self::send_exact).
+    pub fn send_exact_timeout<B: AsRef<[u8]>>(
+        &mut self,
+        messages: &[B],
+        timeout: Duration,
+    ) -> Result<(), SendError> {
+        self.send_exact_when(messages, When::Within(timeout))
+    }
+
+    fn send_exact_when<B: AsRef<[u8]>>(
+        &mut self,
+        messages: &[B],
+        when: When,
+    ) -> Result<(), SendError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        // Looked at once: `as_ref` of a foreign type may answer differently the next time.
+        let messages: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
+        let max = self.max_message_len();
+        let units: u64 = messages
+            .iter()
+            .map(|message| record_len(message.len() as u64))
+            .sum();
+        if units > record_len(max as u64) {
+            return Err(SendError::TooLong {
+                len: units as usize,
+                max: record_len(max as u64) as usize,
+            });
+        }
+        self.endpoint.room(units, when)?;
+        for message in messages {
+            // SAFETY: there is room for all of the records.
+            unsafe { self.endpoint.side.write(0, message) };
+            self.endpoint.side.push(message.len() as u64);
+        }
+        self.endpoint.side.publish();
+        self.endpoint.notify_consumer();
+        Ok(())
+    }
+
+    /// Sends as many as there is room for now, at least one of a batch that is not empty, and says how many.
+    ///
+    /// # Errors
+    /// Those of [`try_send`](Self::try_send); a message that is too long further on ends the batch before it.
+    pub fn try_send_up_to<B: AsRef<[u8]>>(&mut self, messages: &[B]) -> Result<usize, SendError> {
+        let mut sent = 0;
+        for message in messages {
+            let message = message.as_ref();
+            if sent == 0 {
+                self.record_room(message.len(), When::Now)?;
+            } else if !self.fits_behind(message.len()) {
+                break;
+            }
+            // SAFETY: there is room for this record behind the pending ones.
+            unsafe { self.endpoint.side.write(0, message) };
+            self.endpoint.side.push(message.len() as u64);
+            sent += 1;
+        }
+        if sent > 0 {
+            self.endpoint.side.publish();
+            self.endpoint.notify_consumer();
+        }
+        Ok(sent)
+    }
+
+    /// Whether another record fits behind the pending ones. A corruption ends the batch here, and shows at the next call.
+    fn fits_behind(&mut self, len: usize) -> bool {
+        if len > self.max_message_len() {
+            return false;
+        }
+        let fits = self.endpoint.side.fits(len as u64);
+        self.endpoint.checked(fits).unwrap_or(false)
+    }
+
+    /// Claims `len` bytes if there is room now.
+    ///
+    /// # Errors
+    /// Those of [`try_send`](Self::try_send).
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_, [u8]>, SendError> {
+        self.claim_when(len, When::Now)
+    }
+
+    /// Claims `len` bytes; waits for room.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_, [u8]>, SendError> {
+        self.claim_when(len, When::EVER)
+    }
+
+    /// Claims `len` bytes; waits for room, `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`send_timeout`](Self::send_timeout).
+    pub fn claim_timeout(
+        &mut self,
+        len: usize,
+        timeout: Duration,
+    ) -> Result<Claim<'_, [u8]>, SendError> {
+        self.claim_when(len, When::Within(timeout))
+    }
+
+    /// Claims `len` bytes; waits for room until `deadline` at most.
+    ///
+    /// # Errors
+    /// Those of [`send_deadline`](Self::send_deadline).
+    pub fn claim_deadline(
+        &mut self,
+        len: usize,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Claim<'_, [u8]>, SendError> {
+        self.claim_when(len, When::until(deadline))
+    }
+
+    fn claim_when(&mut self, len: usize, when: When) -> Result<Claim<'_, [u8]>, SendError> {
+        self.record_room(len, when)?;
+        Ok(Claim {
+            endpoint: &mut self.endpoint,
+            claimed: ClaimedBytes { len, cursor: 0 },
+        })
+    }
+}
+
+/// # Writing a byte message in place
+///
+/// Bytes that are not written hold what an earlier lap left there. `io::Write` goes on where it stopped.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "it is what was claimed, not a collection"
+)]
+impl Claim<'_, [u8]> {
+    /// The bytes that were claimed.
+    pub fn len(&self) -> usize {
+        self.claimed.len
+    }
+
+    /// How far `io::Write` has come.
+    pub fn written(&self) -> usize {
+        self.claimed.cursor
+    }
+
+    /// Writes bytes at an offset.
+    ///
+    /// # Panics
+    /// If they do not lie within the claim.
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) {
+        let len = self.claimed.len;
+        let fits = offset
+            .checked_add(bytes.len())
+            .is_some_and(|end| end <= len);
+        assert!(
+            fits,
+            "{} bytes at {offset} lie outside a claim of {len}",
+            bytes.len()
+        );
+        // SAFETY: within the claim, which stands for free bytes.
+        unsafe { self.endpoint.side.write(offset as u64, bytes) };
+    }
+
+    /// The bytes in place.
+    ///
+    /// # Safety
+    /// No other process reads or writes them while the slice lives: true if all who have the segment open use it through
+    /// this library, and not if one of them may be hostile or broken.
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        let start = self
+            .endpoint
+            .side
+            .storage()
+            .byte_ptr(self.endpoint.side.payload_position());
+        // SAFETY: contiguous in the double mapping, and free; the caller vouches for the others.
+        unsafe { std::slice::from_raw_parts_mut(start, self.claimed.len) }
+    }
+
+    /// Sends the first `used` bytes.
+    ///
+    /// # Panics
+    /// If more are used than were claimed.
+    pub fn commit(self, used: usize) {
+        let len = self.claimed.len;
+        assert!(used <= len, "{used} bytes are used of a claim of {len}");
+        self.endpoint.side.push(used as u64);
+        self.endpoint.side.publish();
+        self.endpoint.notify_consumer();
+    }
+}
+
+impl io::Write for Claim<'_, [u8]> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.claimed.len - self.claimed.cursor;
+        let taken = &bytes[..bytes.len().min(left)];
+        self.write_at(self.claimed.cursor, taken);
+        self.claimed.cursor += taken.len();
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// # Receiving byte messages
+///
+/// ```
+/// use shm_ringbuf::{Config, RecvError};
+///
+/// let ring = Config::spsc().anonymous::<[u8]>()?;
+/// let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
+/// producer.send_exact(&["one", "two", "three"])?;
+///
+/// let mut small = [0; 2];
+/// let too_small = RecvError::BufferTooSmall { len: 3, buffer_len: 2 };
+/// assert_eq!(consumer.recv(&mut small), Err(too_small));
+///
+/// let mut lengths = Vec::new();
+/// consumer.recv_up_to(10, |message| lengths.push(message.len()))?;
+/// assert_eq!(lengths, [3, 3, 5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Consumer<[u8]> {
+    /// Receives into the front of `buffer` if a message is there now, and says how long it is. It is released before this
+    /// returns: a process that is killed afterwards has had it.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], [`RecvError::BufferTooSmall`], [`RecvError::Disconnected`], [`RecvError::OwnerDied`],
+    /// [`RecvError::Corrupt`].
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.recv_when(buffer, When::Now)
+    }
+
+    /// Receives into the front of `buffer`; waits for a message.
+    ///
+    /// # Errors
+    /// [`RecvError::BufferTooSmall`], [`RecvError::Disconnected`], [`RecvError::OwnerDied`], [`RecvError::Corrupt`].
+    #[inline]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.recv_when(buffer, When::EVER)
+    }
+
+    /// Receives into the front of `buffer`; waits for a message, `timeout` at most.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and those of [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_timeout(
+        &mut self,
+        buffer: &mut [u8],
+        timeout: Duration,
+    ) -> Result<usize, RecvError> {
+        self.recv_when(buffer, When::Within(timeout))
+    }
+
+    /// Receives into the front of `buffer`; waits for a message until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`RecvError::TimedOut`], and those of [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_deadline(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: impl Into<Deadline>,
+    ) -> Result<usize, RecvError> {
+        self.recv_when(buffer, When::until(deadline))
+    }
+
+    #[inline]
+    fn recv_when(&mut self, buffer: &mut [u8], when: When) -> Result<usize, RecvError> {
+        let record = self.endpoint.record(when)?;
+        let (len, buffer_len) = (record.payload_len as usize, buffer.len());
+        let Some(front) = buffer.get_mut(..len) else {
+            return Err(RecvError::BufferTooSmall { len, buffer_len });
+        };
+        // SAFETY: the record is there, and `front` is as long as its payload.
+        unsafe { self.endpoint.side.read(record, 0, front) };
+        self.endpoint.side.release_until(record.end());
+        self.endpoint.notify_producer();
+        Ok(len)
+    }
+
+    /// Receives, and leaves the message in the ring until the guard is dropped, if one is there now.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Self::try_recv), without the buffer.
+    pub fn try_recv_ref(&mut self) -> Result<Received<'_, [u8]>, RecvError> {
+        self.recv_ref_when(When::Now)
+    }
+
+    /// Receives, and leaves the message in the ring until the guard is dropped; waits for one.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv), without the buffer.
+    pub fn recv_ref(&mut self) -> Result<Received<'_, [u8]>, RecvError> {
+        self.recv_ref_when(When::EVER)
+    }
+
+    /// The same; waits `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`recv_timeout`](Self::recv_timeout), without the buffer.
+    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<Received<'_, [u8]>, RecvError> {
+        self.recv_ref_when(When::Within(timeout))
+    }
+
+    /// The same; waits until `deadline` at most.
+    ///
+    /// # Errors
+    /// Those of [`recv_deadline`](Self::recv_deadline), without the buffer.
+    pub fn recv_ref_deadline(
+        &mut self,
+        deadline: impl Into<Deadline>,
+    ) -> Result<Received<'_, [u8]>, RecvError> {
+        self.recv_ref_when(When::until(deadline))
+    }
+
+    fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, [u8]>, RecvError> {
+        let found = self.endpoint.record(when)?;
+        self.endpoint.side.take_until(found.end());
+        Ok(Received {
+            endpoint: &mut self.endpoint,
+            found,
+            releases: true,
+        })
+    }
+
+    /// Hands as many messages as are there now, `max` at most and at least one, to `visit`, releases those that it has seen, all at once, and
+    /// says how many. If `visit` panics, those before are released and the one it panicked at is delivered again.
+    ///
+    /// # Errors
+    /// Those of [`try_recv_ref`](Self::try_recv_ref).
+    pub fn try_recv_up_to(
+        &mut self,
+        max: usize,
+        visit: impl FnMut(&Received<'_, [u8]>),
+    ) -> Result<usize, RecvError> {
+        self.recv_up_to_when(max, When::Now, visit)
+    }
+
+    /// The same as [`try_recv_up_to`](Self::try_recv_up_to); waits for the first message.
+    ///
+    /// # Errors
+    /// Those of [`recv_ref`](Self::recv_ref).
+    pub fn recv_up_to(
+        &mut self,
+        max: usize,
+        visit: impl FnMut(&Received<'_, [u8]>),
+    ) -> Result<usize, RecvError> {
+        self.recv_up_to_when(max, When::EVER, visit)
+    }
+
+    /// The same; waits `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`recv_ref_timeout`](Self::recv_ref_timeout).
+    pub fn recv_up_to_timeout(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        visit: impl FnMut(&Received<'_, [u8]>),
+    ) -> Result<usize, RecvError> {
+        self.recv_up_to_when(max, When::Within(timeout), visit)
+    }
+
+    fn recv_up_to_when(
+        &mut self,
+        max: usize,
+        when: When,
+        mut visit: impl FnMut(&Received<'_, [u8]>),
+    ) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        let mut next = Some(self.endpoint.record(when)?);
+        let start = self.endpoint.side.read_position();
+        let mut batch = Batch {
+            consumer: self,
+            end: start,
+            start,
+        };
+        let mut visited = 0;
+        while let Some(found) = next {
+            let endpoint = &mut batch.consumer.endpoint;
+            endpoint.side.take_until(found.end());
+            visit(&Received {
+                endpoint,
+                found,
+                releases: false,
+            });
+            batch.end = found.end();
+            visited += 1;
+            if visited == max {
+                break;
+            }
+            let endpoint = &mut batch.consumer.endpoint;
+            let peeked = endpoint.side.peek_at(batch.end);
+            // A corruption ends the batch here, and shows at the next call.
+            next = endpoint.checked(peeked).unwrap_or(None);
+        }
+        Ok(visited)
+    }
+}
+
+/// Messages that were visited; dropping it releases them, also when `visit` panics.
+struct Batch<'a> {
+    consumer: &'a mut Consumer<[u8]>,
+    start: Position,
+    end: Position,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if self.end != self.start {
+            self.consumer.endpoint.side.release_until(self.end);
+            self.consumer.endpoint.notify_producer();
+        }
+    }
+}
+
+/// # Reading a byte message in place
+impl Received<'_, [u8]> {
+    /// Bytes of the message.
+    pub fn len(&self) -> usize {
+        self.found.payload_len as usize
+    }
+
+    /// Whether it is a message without bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies as much of the message as fits to the front of `buffer`, and says how much.
+    pub fn copy_to(&self, buffer: &mut [u8]) -> usize {
+        let copied = self.len().min(buffer.len());
+        // SAFETY: the record is there until it is released, and the copy is no longer than it.
+        unsafe {
+            self.endpoint
+                .side
+                .read(self.found, 0, &mut buffer[..copied])
+        };
+        copied
+    }
+
+    /// Copies the message.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut message = vec![0; self.len()];
+        self.copy_to(&mut message);
+        message
+    }
+
+    /// The bytes in place.
+    ///
+    /// # Safety
+    /// No process writes to them while the slice lives: true if all who have the segment open use it through
+    /// this library, and not if one of them may be hostile or broken.
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        let start = self
+            .endpoint
+            .side
+            .storage()
+            .byte_ptr(self.found.payload_position());
+        // SAFETY: contiguous in the double mapping, and left alone by its producer until the release; the caller vouches for the others.
+        unsafe { std::slice::from_raw_parts(start, self.len()) }
+    }
+}

@@ -1,0 +1,213 @@
+//! How a ring is to be made, and how one is to be opened.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::message::Message;
+use super::ring::Ring;
+use crate::error::Error;
+use crate::segment::layout::{Geometry, Kind, page_len};
+use crate::segment::lifecycle;
+use crate::segment::name::Name;
+use crate::wait::Wait;
+
+/// Slots of a typed ring whose capacity was not chosen.
+const DEFAULT_SLOTS: u64 = 1024;
+/// Bytes of a byte ring whose capacity was not chosen.
+const DEFAULT_BYTES: u64 = 1 << 20;
+/// Permission bits, unless others are chosen: the owner alone.
+const DEFAULT_MODE: u32 = 0o600;
+/// Rounds of opening and creating before [`Config::open_or_create`] gives up against others who create and unlink the name.
+const OPEN_OR_CREATE_ROUNDS: usize = 64;
+
+/// How a ring is to be made.
+///
+/// ```
+/// use shm_ringbuf::{Config, Wait};
+///
+/// let ring = Config::spsc().capacity(4096).wait(Wait::Spin).anonymous::<u64>()?;
+/// assert_eq!(ring.capacity(), 4096);
+/// # Ok::<(), shm_ringbuf::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    capacity: Option<usize>,
+    mode: u32,
+    tag: u64,
+    wait: Wait,
+}
+
+impl Config {
+    /// A ring for one producer and one consumer.
+    pub fn spsc() -> Self {
+        Self {
+            capacity: None,
+            mode: DEFAULT_MODE,
+            tag: 0,
+            wait: Wait::default(),
+        }
+    }
+
+    /// How much it holds: messages of a typed ring (1,024 unless chosen), bytes of a byte ring (1 MiB unless chosen). Rounded up to
+    /// a power of two, and for bytes to a page.
+    #[must_use]
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// How endpoints wait unless they choose for themselves. A ring made with [`Wait::Spin`] has no wakeups, so that
+    /// nobody pays for them, and accepts only endpoints that spin.
+    #[must_use]
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Permission bits of a named ring; 0600 unless chosen. The umask is not applied.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// A number that both sides must name, so that two types of one size and alignment are told apart.
+    #[must_use]
+    pub fn tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// Makes a ring under a name: `/name` in POSIX shared memory, or a path with more slashes in it.
+    ///
+    /// It appears in one step and complete, or not at all.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::NoSpace`], [`Error::PermissionDenied`], [`Error::InvalidName`],
+    /// [`Error::InvalidConfig`], [`Error::Unsupported`], [`Error::NotFound`] (the directory), [`Error::Os`].
+    pub fn create<M: Message + ?Sized>(&self, name: &str) -> Result<Ring<M>, Error> {
+        let geometry = self.geometry::<M>()?;
+        let segment = lifecycle::create(Name::parse(name)?, geometry, self.mode)?;
+        Ok(Ring::new(Arc::new(segment)))
+    }
+
+    /// Opens the ring of this name or makes it. One that exists keeps its own capacity, permissions and strategy; its type and tag must match.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create) and [`OpenOptions::open`].
+    pub fn open_or_create<M: Message + ?Sized>(&self, name: &str) -> Result<Ring<M>, Error> {
+        self.geometry::<M>()?;
+        let mut answer = OpenOptions::new().tag(self.tag).open(name);
+        for _ in 0..OPEN_OR_CREATE_ROUNDS {
+            if matches!(answer, Err(Error::NotFound { .. })) {
+                answer = self.create(name);
+            }
+            if matches!(answer, Err(Error::AlreadyExists { .. })) {
+                answer = OpenOptions::new().tag(self.tag).open(name);
+            }
+            if !matches!(answer, Err(Error::NotFound { .. })) {
+                break;
+            }
+        }
+        answer
+    }
+
+    /// Makes a ring without a name: a sealed memfd, to be inherited or passed over a Unix socket
+    /// (see [`Ring::from_fd`]).
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::InvalidConfig`], [`Error::Os`].
+    pub fn anonymous<M: Message + ?Sized>(&self) -> Result<Ring<M>, Error> {
+        let segment = lifecycle::create_anonymous(self.geometry::<M>()?)?;
+        Ok(Ring::new(Arc::new(segment)))
+    }
+
+    fn geometry<M: Message + ?Sized>(&self) -> Result<Geometry, Error> {
+        let invalid = |reason: String| Err(Error::InvalidConfig { reason });
+        if self.mode & !0o777 != 0 {
+            return invalid(format!(
+                "{:#o} has bits beyond the permissions 0777",
+                self.mode
+            ));
+        }
+        let (default, least) = match M::KIND {
+            Kind::SpscSlots => (DEFAULT_SLOTS, 1),
+            Kind::SpscRecords => (DEFAULT_BYTES, page_len()),
+        };
+        let asked = self.capacity.map_or(default, |capacity| capacity as u64);
+        if asked == 0 {
+            return invalid("a capacity of 0 holds nothing; choose at least 1".to_owned());
+        }
+        let payload = M::payload_type(self.tag);
+        asked
+            .checked_next_power_of_two()
+            .and_then(|capacity| {
+                Geometry::new(M::KIND, capacity.max(least), payload, self.wait)
+            })
+            .map_or_else(
+                || {
+                    let size = payload.size.max(1);
+                    invalid(format!("a capacity of {asked} times {size} bytes is more than can be addressed, or the type's alignment is more than a page"))
+                },
+                Ok,
+            )
+    }
+}
+
+/// How a ring is to be opened.
+///
+/// ```no_run
+/// use shm_ringbuf::OpenOptions;
+///
+/// // Another user's ring, made by `Config::mode(0o660)`.
+/// let ring = OpenOptions::new().owner(1000).open::<u64>("/prices")?;
+/// # Ok::<(), shm_ringbuf::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    tag: u64,
+    owner: Option<u32>,
+}
+
+impl OpenOptions {
+    /// The tag 0, and rings of our own user or of root.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tag that the ring was created with.
+    #[must_use]
+    pub fn tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// Trusts this user as the ring's owner as well.
+    #[must_use]
+    pub fn owner(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// Opens a ring by its name; everything that its header says is checked against the type, and against the file.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::NotARing`], [`Error::WrongVersion`], [`Error::WrongKind`],
+    /// [`Error::WrongType`], [`Error::Truncated`], [`Error::WrongOwner`], [`Error::SymbolicLink`], [`Error::Corrupt`],
+    /// [`Error::InvalidName`], [`Error::Os`].
+    pub fn open<M: Message + ?Sized>(&self, name: &str) -> Result<Ring<M>, Error> {
+        let name = Name::parse(name)?;
+        let payload = M::payload_type(self.tag);
+        let segment = lifecycle::open(name, M::KIND, payload, self.owner)?;
+        Ok(Ring::new(Arc::new(segment)))
+    }
+
+    /// Opens a ring by a descriptor that was inherited or received. A memfd must be sealed.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) that do not concern names, and [`Error::NotSealed`].
+    pub fn from_fd<M: Message + ?Sized>(&self, fd: OwnedFd) -> Result<Ring<M>, Error> {
+        let segment = lifecycle::from_fd(fd, M::KIND, M::payload_type(self.tag))?;
+        Ok(Ring::new(Arc::new(segment)))
+    }
+}

@@ -1,0 +1,324 @@
+//! What all endpoints have in common: a side of a protocol, a seat, a way of waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shm_semaphore::{Deadline, EventCount};
+
+use crate::error::{Corruption, Error, RecvError, Role, SendError};
+use crate::participants::{Joined, Peer, Seat};
+use crate::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
+use crate::protocol::records::{Record, RecordReader, RecordWriter};
+use crate::protocol::slots::{SlotReader, SlotWriter};
+use crate::protocol::storage::{RecordStorage, SlotStorage, Words};
+use crate::segment::layout::Geometry;
+use crate::segment::lifecycle::Segment;
+use crate::segment::view::{HasView, View};
+use crate::wait::{Look, Wait, Waited, Waiter};
+
+/// After so many fruitless `try_` calls in a row one of them asks the kernel whether the other side lives.
+const PROBE_EVERY_TRIES: u32 = 1 << 16;
+
+/// Until when a call waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum When {
+    /// It does not.
+    Now,
+    /// So long from its start; the clock is read only if it comes to waiting.
+    Within(Duration),
+    /// Until then.
+    Until(Deadline),
+}
+
+impl When {
+    pub(super) const EVER: Self = Self::Until(Deadline::NEVER);
+
+    pub(super) fn until(deadline: impl Into<Deadline>) -> Self {
+        Self::Until(deadline.into())
+    }
+
+    /// `None` for a call that does not wait.
+    fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Now => None,
+            Self::Within(timeout) => Some(Deadline::after(timeout)),
+            Self::Until(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// A side of either protocol over a mapped segment.
+pub trait Mapped {
+    #[doc(hidden)]
+    fn view(&self) -> &View;
+}
+
+/// A side with all that belongs to its process.
+#[derive(Debug)]
+pub(super) struct Endpoint<S: Mapped> {
+    pub(super) side: S,
+    seat: Seat,
+    waiter: Waiter,
+    /// Set for good by the first impossible word.
+    corruption: Option<Corruption>,
+    /// Whether anybody may be asleep on the other side.
+    notifies: bool,
+    /// Fruitless `try_` calls in a row.
+    tries: u32,
+}
+
+/// Why waiting is of no use.
+#[derive(Debug)]
+enum Stop {
+    Ended(End),
+    Corrupt(Corruption),
+}
+
+impl From<Corruption> for Stop {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(corruption)
+    }
+}
+
+/// A side seen by the loop that waits.
+struct SideLook<'a, S, P, G> {
+    side: &'a mut S,
+    seat: &'a Seat,
+    poll: P,
+    gate: G,
+}
+
+impl<S, P, G> Look for SideLook<'_, S, P, G>
+where
+    S: Mapped,
+    P: FnMut(&mut S) -> Result<Poll, Corruption>,
+    G: Fn(&S) -> &EventCount,
+{
+    type Stop = Stop;
+
+    fn gate(&self) -> &EventCount {
+        (self.gate)(self.side)
+    }
+
+    #[inline]
+    fn is_ready(&mut self) -> Result<bool, Stop> {
+        match (self.poll)(self.side)? {
+            Poll::Ready => Ok(true),
+            Poll::NotYet => Ok(false),
+            Poll::Ended(end) => Err(Stop::Ended(end)),
+        }
+    }
+
+    fn probe(&mut self) -> Result<(), Stop> {
+        Ok(self.seat.probe_peer(self.side.view())?)
+    }
+
+    fn shares_processor(&mut self) -> bool {
+        self.seat.shares_processor(self.side.view())
+    }
+}
+
+impl<S: Mapped> Endpoint<S> {
+    /// Takes a seat and joins the protocol there.
+    pub(super) fn join(
+        segment: &Arc<Segment>,
+        role: Role,
+        wait: Wait,
+        attach: impl FnOnce(View, bool) -> Result<S, Corruption>,
+    ) -> Result<Self, Error> {
+        let ring_spins = segment.geometry.wait == Wait::Spin;
+        if ring_spins && wait != Wait::Spin {
+            return Err(Error::WaitNotSupported {
+                name: segment.name.to_string(),
+            });
+        }
+        let Joined {
+            seat,
+            view,
+            predecessor_died,
+        } = Seat::take(segment, role)?;
+        let side = attach(view, predecessor_died)
+            .map_err(|corruption| Error::from_corruption(&segment.name, corruption))?;
+        seat.announce(side.view());
+        let waiter = Waiter::new(wait);
+        Ok(Self {
+            side,
+            seat,
+            waiter,
+            corruption: None,
+            notifies: !ring_spins,
+            tries: 0,
+        })
+    }
+
+    #[inline]
+    fn healthy(&self) -> Result<(), Corruption> {
+        self.corruption.map_or(Ok(()), Err)
+    }
+
+    /// Passes a result on, and remembers a corruption for good.
+    #[inline]
+    pub(super) fn checked<T>(&mut self, result: Result<T, Corruption>) -> Result<T, Corruption> {
+        result.inspect_err(|&corruption| self.corruption = Some(corruption))
+    }
+
+    pub(super) fn geometry(&self) -> &Geometry {
+        self.side.view().geometry()
+    }
+
+    /// What is known of the other side, asked afresh. A corrupt record of it is an end that cannot be told apart.
+    pub(super) fn peer(&self) -> Result<Peer, Corruption> {
+        self.seat.peer(self.side.view())
+    }
+
+    /// Waits for what `poll` asks for; a call that does not wait has timed out at once.
+    fn wait(
+        &mut self,
+        when: When,
+        poll: impl FnMut(&mut S) -> Result<Poll, Corruption>,
+        gate: impl Fn(&S) -> &EventCount,
+    ) -> Result<Waited, Stop> {
+        let mut look = SideLook {
+            side: &mut self.side,
+            seat: &self.seat,
+            poll,
+            gate,
+        };
+        let waited = if let Some(deadline) = when.deadline() {
+            self.waiter.wait_until(deadline, &mut look)
+        } else {
+            self.tries = self.tries.wrapping_add(1);
+            if self.tries.is_multiple_of(PROBE_EVERY_TRIES) {
+                look.probe()?;
+            }
+            look.is_ready().map(|ready| {
+                if ready {
+                    Waited::Ready
+                } else {
+                    Waited::TimedOut
+                }
+            })
+        };
+        if let Err(Stop::Corrupt(corruption)) = waited {
+            self.corruption = Some(corruption);
+        }
+        waited
+    }
+}
+
+impl<W: Mapped + WriteSide> Endpoint<W> {
+    /// Makes sure that `units` can be claimed.
+    #[inline]
+    pub(super) fn room(&mut self, units: u64, when: When) -> Result<(), SendError> {
+        self.healthy()?;
+        match poll_room(&mut self.side, units) {
+            Ok(Poll::Ready) => Ok(()),
+            _ => self.room_slow(units, when),
+        }
+    }
+
+    #[cold]
+    fn room_slow(&mut self, units: u64, when: When) -> Result<(), SendError> {
+        let waited = self.wait(
+            when,
+            |side| poll_room(side, units),
+            |side| side.storage().not_full(),
+        );
+        match waited {
+            Ok(Waited::Ready) => Ok(()),
+            Ok(Waited::TimedOut) if matches!(when, When::Now) => Err(SendError::Full(())),
+            Ok(Waited::TimedOut) => Err(SendError::TimedOut(())),
+            Err(Stop::Ended(End::Closed)) => Err(SendError::Disconnected(())),
+            Err(Stop::Ended(End::Died)) => Err(SendError::OwnerDied(())),
+            Err(Stop::Corrupt(corruption)) => Err(SendError::Corrupt(corruption)),
+        }
+    }
+
+    /// Something was published.
+    #[inline]
+    pub(super) fn notify_consumer(&self) {
+        if self.notifies {
+            self.side.storage().not_empty().notify_all();
+        }
+    }
+}
+
+impl<R: Mapped + ReadSide> Endpoint<R> {
+    /// Makes sure that a message is there.
+    #[inline]
+    pub(super) fn message(&mut self, when: When) -> Result<(), RecvError> {
+        self.healthy()?;
+        match self.side.has_message() {
+            Ok(true) => Ok(()),
+            _ => self.message_slow(when),
+        }
+    }
+
+    #[cold]
+    fn message_slow(&mut self, when: When) -> Result<(), RecvError> {
+        let waited = self.wait(
+            when,
+            |side| poll_message(side),
+            |side| side.storage().not_empty(),
+        );
+        match waited {
+            Ok(Waited::Ready) => Ok(()),
+            Ok(Waited::TimedOut) if matches!(when, When::Now) => Err(RecvError::Empty),
+            Ok(Waited::TimedOut) => Err(RecvError::TimedOut),
+            Err(Stop::Ended(End::Closed)) => Err(RecvError::Disconnected),
+            Err(Stop::Ended(End::Died)) => Err(RecvError::OwnerDied),
+            Err(Stop::Corrupt(corruption)) => Err(RecvError::Corrupt(corruption)),
+        }
+    }
+
+    /// Something was released.
+    #[inline]
+    pub(super) fn notify_producer(&self) {
+        if self.notifies {
+            self.side.storage().not_full().notify_all();
+        }
+    }
+}
+
+impl<S: Mapped> Drop for Endpoint<S> {
+    fn drop(&mut self) {
+        // In a child after `fork` the memory is not there, and the seat is the parent's.
+        if self.side.view().is_ours() {
+            self.seat.close(self.side.view());
+        }
+    }
+}
+
+impl<S: RecordStorage + HasView> Endpoint<RecordReader<S>> {
+    /// Waits for a record and looks at it, once: what is acted upon is what was checked.
+    #[inline]
+    pub(super) fn record(&mut self, when: When) -> Result<Record, RecvError> {
+        loop {
+            self.healthy()?;
+            let peeked = self.side.peek();
+            if let Some(record) = self.checked(peeked)? {
+                return Ok(record);
+            }
+            // Comes back when a record is there, or with an error.
+            self.message_slow(when)?;
+        }
+    }
+}
+
+macro_rules! mapped_sides {
+    ($($side:ident of $storage:ident),*) => {$(
+        impl<S: $storage + HasView> Mapped for $side<S> {
+            #[inline]
+            fn view(&self) -> &View {
+                self.storage().view()
+            }
+        }
+    )*};
+}
+
+mapped_sides!(
+    SlotWriter of SlotStorage,
+    SlotReader of SlotStorage,
+    RecordWriter of RecordStorage,
+    RecordReader of RecordStorage
+);

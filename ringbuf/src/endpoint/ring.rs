@@ -1,0 +1,142 @@
+//! A ring as a handle: what endpoints are made from.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use super::config::OpenOptions;
+use super::core::Endpoint;
+use super::message::Message;
+use super::{Consumer, Producer};
+use crate::error::{Error, Role};
+use crate::os::file;
+use crate::participants::{Peer, peer_of};
+use crate::segment::lifecycle::Segment;
+use crate::segment::name::Name;
+use crate::wait::Wait;
+
+/// A ring in shared memory: a handle to its segment, without a role. Endpoints live on when it is dropped.
+///
+/// ```
+/// use shm_ringbuf::Config;
+///
+/// let ring = Config::spsc().anonymous::<u64>()?;
+/// let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
+/// producer.send(7)?;
+/// assert_eq!(consumer.recv()?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Ring<M: Message + ?Sized> {
+    segment: Arc<Segment>,
+    message: PhantomData<fn(&M)>,
+}
+
+impl<M: Message + ?Sized> Ring<M> {
+    pub(super) fn new(segment: Arc<Segment>) -> Self {
+        Self {
+            segment,
+            message: PhantomData,
+        }
+    }
+
+    /// Opens a ring by its name, with the tag 0; see [`OpenOptions::open`].
+    ///
+    /// # Errors
+    /// Those of [`OpenOptions::open`].
+    pub fn open(name: &str) -> Result<Self, Error> {
+        OpenOptions::new().open(name)
+    }
+
+    /// Opens a ring by a descriptor, with the tag 0; see [`OpenOptions::from_fd`].
+    ///
+    /// # Errors
+    /// Those of [`OpenOptions::from_fd`].
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        OpenOptions::new().from_fd(fd)
+    }
+
+    /// Takes the producer's side, with the ring's strategy of waiting. After a crash of its predecessor it goes on where the
+    /// committed messages end.
+    ///
+    /// # Errors
+    /// [`Error::RoleTaken`] while another one lives, [`Error::Corrupt`], [`Error::Os`].
+    pub fn producer(&self) -> Result<Producer<M>, Error> {
+        self.producer_with(self.segment.geometry.wait)
+    }
+
+    /// Takes the producer's side, with a strategy of its own.
+    ///
+    /// # Errors
+    /// Those of [`producer`](Self::producer), and [`Error::WaitNotSupported`].
+    pub fn producer_with(&self, wait: Wait) -> Result<Producer<M>, Error> {
+        Endpoint::join(&self.segment, Role::Producer, wait, M::writer).map(Producer::new)
+    }
+
+    /// Takes the consumer's side, with the ring's strategy of waiting. After a crash of its predecessor it receives again what that one
+    /// had not released.
+    ///
+    /// # Errors
+    /// [`Error::RoleTaken`] while another one lives, [`Error::Corrupt`], [`Error::Os`].
+    pub fn consumer(&self) -> Result<Consumer<M>, Error> {
+        self.consumer_with(self.segment.geometry.wait)
+    }
+
+    /// Takes the consumer's side, with a strategy of its own.
+    ///
+    /// # Errors
+    /// Those of [`consumer`](Self::consumer), and [`Error::WaitNotSupported`].
+    pub fn consumer_with(&self, wait: Wait) -> Result<Consumer<M>, Error> {
+        Endpoint::join(&self.segment, Role::Consumer, wait, |view, _| {
+            M::reader(view)
+        })
+        .map(Consumer::new)
+    }
+
+    /// How much it holds: messages of a typed ring, bytes (with 8 of header for each message, and lengths rounded up to 8) of a byte ring.
+    pub fn capacity(&self) -> usize {
+        self.segment.geometry.capacity.get() as usize
+    }
+
+    /// The longest message, in bytes.
+    pub fn max_message_len(&self) -> usize {
+        self.segment.geometry.max_message_len() as usize
+    }
+
+    /// The name that it was created or opened by.
+    pub fn name(&self) -> Option<&str> {
+        let name = self.segment.name.as_str();
+        (name != Name::anonymous().as_str()).then_some(name)
+    }
+
+    /// What is known of the producer's side.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Os`].
+    pub fn producer_peer(&self) -> Result<Peer, Error> {
+        peer_of(&self.segment, Role::Producer)
+    }
+
+    /// What is known of the consumer's side.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Os`].
+    pub fn consumer_peer(&self) -> Result<Peer, Error> {
+        peer_of(&self.segment, Role::Consumer)
+    }
+}
+
+impl<M: Message + ?Sized> AsFd for Ring<M> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.segment.file.as_fd()
+    }
+}
+
+/// Takes a ring's name away. Who has it open keeps it; the memory is freed when the last one is done.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::InvalidName`], [`Error::Os`].
+pub fn unlink(name: &str) -> Result<(), Error> {
+    let name = Name::parse(name)?;
+    file::unlink(&name.file()).map_err(|source| Error::from_io("unlink", &name, source))
+}

@@ -1,0 +1,5 @@
+//! Who sits on which side: joining, leaving, and the proof that somebody is dead.
+
+mod seat;
+
+pub use seat::{Joined, Peer, Seat, peer_of};

@@ -1,0 +1,400 @@
+//! The byte SPSC ring: records of variable length, framed by a header word.
+//!
+//! ```text
+//!           8 bytes                        len bytes        to a multiple of 8
+//! record:  | header: len | flags | check | payload … | rest |
+//!
+//! header:   63            40 39    32 31              0
+//!          |     check     |  flags  |       len       |     zero: not committed
+//! ```
+//!
+//! The header is the flag as well: zero until the record is committed. The producer zeroes the *next* header before it publishes this
+//! one, so the consumer never writes to the data, and a consumer that waits polls the line in which the next message will arrive.
+//! For that, eight bytes behind the last record always stay free. The ring is mapped twice in a row, so no record wraps and no padding exists.
+//!
+//! | step | access | pairs with |
+//! |---|---|---|
+//! | P1 | producer reads `read_position`, Acquire (`record_free`) | C3 |
+//! | P2 | producer writes the payload, and zero into the next header | |
+//! | P3 | producer stores the header, Release (`record_full`) | C1 |
+//! | C1 | consumer reads the header, Acquire (`record_full`) | P3 |
+//! | C2 | consumer reads the payload | |
+//! | C3 | consumer stores `read_position`, Release (`record_free`) | P1 |
+//!
+//! P3 to C1: a consumer that sees a header sees the payload, and a zero (or a later commit) behind it. C3 to P1: a producer that
+//! writes over a record does so after the consumer's last look at it.
+//!
+//! A batch writes all its records and headers but the first, then the zero behind the last, then publishes the first
+//! header: one line changes hands, and the consumer sees all of it or nothing. After a crash of the producer the chain of headers ends
+//! where the committed records end; whatever an unfinished claim or batch wrote behind that is invisible and gets overwritten.
+//!
+//! Source: a length word in front that is published last is Agrona's framing; zeroing ahead and the double
+//! mapping take the place of its padding records and of its clean-up by the consumer.
+
+use shm_semaphore::sync::{Ordering, compiler_fence};
+
+use super::ends::{ReadSide, WriteSide};
+use super::position::{Capacity, Position};
+use super::storage::RecordStorage;
+use crate::error::Corruption;
+
+/// Bytes of a header word; records start at its multiples.
+pub const HEADER_LEN: u64 = 8;
+/// Set in the flags of every committed record, so that no committed header is zero.
+const COMMITTED: u64 = 1 << 32;
+/// What stands where the next record will be.
+const NOT_COMMITTED: u64 = 0;
+
+/// Bytes that a record of this payload length occupies.
+#[inline]
+pub fn record_len(payload_len: u64) -> u64 {
+    HEADER_LEN + payload_len.next_multiple_of(HEADER_LEN)
+}
+
+/// The longest payload in a ring of this capacity: one record and the free header behind it fill the ring.
+pub fn max_payload_len(capacity: Capacity) -> u64 {
+    (capacity.get() - 2 * HEADER_LEN).min(u64::from(u32::MAX) & !(HEADER_LEN - 1))
+}
+
+/// The header of a committed record. The check binds it to its position, so that a stale or scribbled word is found out.
+#[inline]
+fn header_word(position: Position, payload_len: u64) -> u64 {
+    let check = (position.0 / HEADER_LEN) ^ payload_len.wrapping_mul(0x9E37_79B9) ^ 0x005A_5A5A;
+    check << 40 | COMMITTED | payload_len
+}
+
+/// The payload length of the record at `position`; `None` if there is none yet.
+#[inline]
+fn parse_header(
+    position: Position,
+    header: u64,
+    capacity: Capacity,
+) -> Result<Option<u64>, Corruption> {
+    if header == NOT_COMMITTED {
+        return Ok(None);
+    }
+    let payload_len = header & u64::from(u32::MAX);
+    if header != header_word(position, payload_len) || payload_len > max_payload_len(capacity) {
+        return Err(Corruption {
+            field: "record.header",
+            found: header,
+        });
+    }
+    Ok(Some(payload_len))
+}
+
+/// The producer's side of the protocol.
+#[derive(Debug)]
+pub struct RecordWriter<S> {
+    storage: S,
+    write_position: Position,
+    /// What `read_position` was when we last had to know.
+    cached_read_position: Position,
+    /// Bytes of the batch that is being written, from the write position on.
+    pending_len: u64,
+    /// The first header of that batch, held back until it is published.
+    first_header: u64,
+}
+
+impl<S: RecordStorage> RecordWriter<S> {
+    /// Joins behind the last committed record.
+    pub fn attach(storage: S) -> Result<Self, Corruption> {
+        let capacity = storage.capacity();
+        let read_position = Position(storage.read_position().load(Ordering::Acquire)); // edge: record_free.acquire
+        if read_position.0.checked_add(2 * capacity.get()).is_none()
+            || !read_position.0.is_multiple_of(HEADER_LEN)
+        {
+            return Err(Corruption {
+                field: "read_position",
+                found: read_position.0,
+            });
+        }
+        let mut write_position = read_position;
+        loop {
+            let header = storage.header(write_position.index(capacity));
+            // Relaxed: we follow a predecessor that is gone; the kernel's lock on the role ordered its stores before us.
+            let found = header.load(Ordering::Relaxed);
+            let Some(payload_len) = parse_header(write_position, found, capacity)? else {
+                break;
+            };
+            write_position = write_position.plus(record_len(payload_len));
+            if write_position.distance_from(read_position) + HEADER_LEN > capacity.get() {
+                return Err(Corruption {
+                    field: "record.header",
+                    found,
+                });
+            }
+        }
+        storage
+            .write_position()
+            .store(write_position.0, Ordering::Relaxed); // own word
+        Ok(Self {
+            storage,
+            write_position,
+            cached_read_position: read_position,
+            pending_len: 0,
+            first_header: NOT_COMMITTED,
+        })
+    }
+
+    /// Whether a record of this payload length fits behind what is pending.
+    #[inline]
+    pub fn fits(&mut self, payload_len: u64) -> Result<bool, Corruption> {
+        self.has_room(self.pending_len + record_len(payload_len))
+    }
+
+    /// Writes a part of the payload of the record behind what is pending.
+    ///
+    /// # Safety
+    /// [`fits`](Self::fits) has said yes for a payload of at least `offset + bytes.len()` bytes since the last change here.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub unsafe fn write(&mut self, offset: u64, bytes: &[u8]) {
+        // SAFETY: the bytes are free and we are the only producer; the consumer reads them after the header was published.
+        unsafe {
+            self.storage
+                .write(self.payload_position().plus(offset), bytes)
+        };
+    }
+
+    /// Where the payload of the record behind what is pending begins.
+    #[inline]
+    pub fn payload_position(&self) -> Position {
+        self.write_position.plus(self.pending_len + HEADER_LEN)
+    }
+
+    /// Adds the record that was just written to the pending batch.
+    #[inline]
+    pub fn push(&mut self, payload_len: u64) {
+        let position = self.write_position.plus(self.pending_len);
+        let header = header_word(position, payload_len);
+        if self.pending_len == 0 {
+            self.first_header = header;
+        } else {
+            let word = self.storage.header(position.index(self.storage.capacity()));
+            // Relaxed: behind a header that is not published yet; its Release covers this one.
+            word.store(header, Ordering::Relaxed);
+        }
+        self.pending_len += record_len(payload_len);
+    }
+
+    /// Commits the pending batch, all at once for the consumer.
+    #[inline]
+    pub fn publish(&mut self) {
+        if self.pending_len == 0 {
+            return;
+        }
+        let capacity = self.storage.capacity();
+        let end = self.write_position.plus(self.pending_len);
+        // Relaxed: covered by the Release below.
+        self.storage
+            .header(end.index(capacity))
+            .store(NOT_COMMITTED, Ordering::Relaxed);
+        let first = self.storage.header(self.write_position.index(capacity));
+        first.store(self.first_header, Ordering::Release); // edge: record_full.release
+        self.pending_len = 0;
+        self.write_position = end;
+        self.storage
+            .write_position()
+            .store(end.0, Ordering::Relaxed); // own word
+    }
+
+    /// Forgets the pending batch.
+    pub fn abort(&mut self) {
+        self.pending_len = 0;
+    }
+}
+
+impl<S: RecordStorage> WriteSide for RecordWriter<S> {
+    type Storage = S;
+
+    #[inline]
+    fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    #[inline]
+    fn has_room(&mut self, units: u64) -> Result<bool, Corruption> {
+        let capacity = self.storage.capacity().get();
+        let wanted = units + HEADER_LEN;
+        let used = self.write_position.distance_from(self.cached_read_position);
+        if capacity - used >= wanted {
+            return Ok(true);
+        }
+        let read_position = Position(self.storage.read_position().load(Ordering::Acquire)); // edge: record_free.acquire
+        let used = self.write_position.distance_from(read_position);
+        if used > capacity {
+            return Err(Corruption {
+                field: "read_position",
+                found: read_position.0,
+            });
+        }
+        self.cached_read_position = read_position;
+        Ok(capacity - used >= wanted)
+    }
+
+    fn used(&self) -> u64 {
+        // Relaxed: a snapshot that guards no data.
+        let read_position = Position(self.storage.read_position().load(Ordering::Relaxed));
+        self.write_position
+            .distance_from(read_position)
+            .min(self.storage.capacity().get())
+    }
+}
+
+/// A committed record, as the consumer found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Where its header is.
+    pub position: Position,
+    /// Bytes of payload.
+    pub payload_len: u64,
+}
+
+impl Record {
+    /// Where its payload begins.
+    #[inline]
+    pub fn payload_position(self) -> Position {
+        self.position.plus(HEADER_LEN)
+    }
+
+    /// Where the next record begins.
+    #[inline]
+    pub fn end(self) -> Position {
+        self.position.plus(record_len(self.payload_len))
+    }
+}
+
+/// The consumer's side of the protocol.
+#[derive(Debug)]
+pub struct RecordReader<S> {
+    storage: S,
+    read_position: Position,
+    /// Records before it may have been seen by a predecessor that died.
+    redelivered_until: Position,
+}
+
+impl<S: RecordStorage> RecordReader<S> {
+    /// Joins at the first record that was not released.
+    pub fn attach(storage: S) -> Result<Self, Corruption> {
+        // Relaxed, both: a predecessor wrote them, and the kernel's lock on the role ordered its stores before us.
+        let read_position = Position(storage.read_position().load(Ordering::Relaxed));
+        let taken_position = Position(storage.taken_position().load(Ordering::Relaxed));
+        let capacity = storage.capacity().get();
+        if read_position.0.checked_add(2 * capacity).is_none()
+            || !read_position.0.is_multiple_of(HEADER_LEN)
+        {
+            return Err(Corruption {
+                field: "read_position",
+                found: read_position.0,
+            });
+        }
+        if taken_position > read_position.plus(capacity) {
+            return Err(Corruption {
+                field: "taken_position",
+                found: taken_position.0,
+            });
+        }
+        Ok(Self {
+            storage,
+            read_position,
+            redelivered_until: taken_position,
+        })
+    }
+
+    /// The next record.
+    #[inline]
+    pub fn peek(&self) -> Result<Option<Record>, Corruption> {
+        self.peek_at(self.read_position)
+    }
+
+    /// The record at `position`, which is the read position or the end of a record that was seen and not yet released.
+    #[inline]
+    pub fn peek_at(&self, position: Position) -> Result<Option<Record>, Corruption> {
+        let capacity = self.storage.capacity();
+        let header = self.storage.header(position.index(capacity));
+        let found = header.load(Ordering::Acquire); // edge: record_full.acquire
+        let Some(payload_len) = parse_header(position, found, capacity)? else {
+            return Ok(None);
+        };
+        let record = Record {
+            position,
+            payload_len,
+        };
+        if record.end().distance_from(self.read_position) + HEADER_LEN > capacity.get() {
+            return Err(Corruption {
+                field: "record.header",
+                found,
+            });
+        }
+        Ok(Some(record))
+    }
+
+    /// Notes that everything before `end` is about to be seen by the application while it is not yet released.
+    #[inline]
+    pub fn take_until(&mut self, end: Position) {
+        self.storage
+            .taken_position()
+            .store(end.0, Ordering::Relaxed); // own word
+        // A kill between here and the release must find the note made: the processor completes stores in order for whoever
+        // comes after the death, so only the compiler has to be held back.
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Copies a part of a record's payload.
+    ///
+    /// # Safety
+    /// [`peek_at`](Self::peek_at) has returned the record since the last release, and `offset + bytes.len()` is within its payload.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub unsafe fn read(&self, record: Record, offset: u64, bytes: &mut [u8]) {
+        // SAFETY: the record is committed, and the producer reuses its bytes only after the release.
+        unsafe {
+            self.storage
+                .read(record.payload_position().plus(offset), bytes)
+        };
+    }
+
+    /// Gives everything before `end`, the end of a record, back to the producer.
+    #[inline]
+    pub fn release_until(&mut self, end: Position) {
+        self.read_position = end;
+        self.storage.read_position().store(end.0, Ordering::Release); // edge: record_free.release
+    }
+
+    /// The position of the next record.
+    pub fn read_position(&self) -> Position {
+        self.read_position
+    }
+
+    /// Records before this position may have been seen by a predecessor that died.
+    pub fn redelivered_until(&self) -> Position {
+        self.redelivered_until
+    }
+}
+
+impl<S: RecordStorage> ReadSide for RecordReader<S> {
+    type Storage = S;
+
+    #[inline]
+    fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    #[inline]
+    fn has_message(&self) -> Result<bool, Corruption> {
+        Ok(self.peek()?.is_some())
+    }
+
+    fn used(&self) -> u64 {
+        // Relaxed: a snapshot that guards no data.
+        let write_position = Position(self.storage.write_position().load(Ordering::Relaxed));
+        let used = write_position.distance_from(self.read_position);
+        // The hint is stored after the header: it may lag behind a record that we have read already.
+        if used > self.storage.capacity().get() {
+            0
+        } else {
+            used
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The memory: how a segment is laid out, how it comes into being and goes, and how its bytes become what the protocols need.
+
+pub mod heap;
+#[cfg(not(loom))]
+pub mod layout;
+#[cfg(not(loom))]
+pub mod lifecycle;
+#[cfg(not(loom))]
+pub mod name;
+#[cfg(not(loom))]
+pub mod view;

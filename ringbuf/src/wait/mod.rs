@@ -1,0 +1,7 @@
+//! Waiting, in one place: the protocols only ever try.
+
+mod strategy;
+mod waiter;
+
+pub use strategy::Wait;
+pub use waiter::{Look, Waited, Waiter};
