@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_window)]
     pub duration: Option<Duration>,
 
-    /// How often each contender is measured; a figure is the median [default: 5, with --quick or --payload 3]
+    /// How often each contender is measured; a figure is the median [default: 7, with --quick or --payload 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 

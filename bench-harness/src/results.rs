@@ -141,9 +141,11 @@ impl Round {
 /// How quiet the measured cores were.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Quietness {
+    /// How long all windows together lasted.
+    pub windows_ns: u64,
     /// How often a side was taken off its core inside a window.
     pub involuntary_switches: u64,
-    /// The share of the spinning windows during which both sides really ran: none if there was no such window.
+    /// The share of the spinning windows during which both sides ran at least: none if there was no such window.
     pub ran_together_share: Option<f64>,
     /// Time that a hypervisor took from the two cores during the sessions, to the hundredth of a second.
     pub stolen_ns: u64,

@@ -53,6 +53,8 @@ pub struct PayloadPlan {
 pub struct Plan {
     /// The rows of the report.
     pub entries: Vec<Entry>,
+    /// The sizes that were asked for, or with a payload the length of its longest record.
+    pub sizes: Vec<usize>,
     /// How often each is measured.
     pub rounds: u32,
     /// Makes the order in each round.
@@ -95,8 +97,12 @@ impl Plan {
             .map(plan_payload)
             .transpose()?;
         let chosen = select(contenders(), &args.contender, &args.exclude)?;
+        let sizes = match &payload {
+            None => distinct(&args.size),
+            Some(payload) => vec![payload.profile.len_max],
+        };
         let entries = match &payload {
-            None => entries(&chosen, &args.size),
+            None => entries(&chosen, &sizes),
             Some(payload) => payload_entries(&chosen, payload)?,
         };
         let allowed = allowed_cores()
@@ -110,27 +116,24 @@ impl Plan {
         };
         let default_rounds = if payload.is_some() { 3 } else { budget.rounds };
         let rounds = args.rounds.unwrap_or(default_rounds);
-        let sizes = if payload.is_some() {
-            1
-        } else {
-            args.size.len() as u32
-        };
+        let size_count = sizes.len() as u32;
         let windows = match args.duration {
             Some(window) => Windows {
                 stream: window,
                 round_trip: window,
             },
-            None => budget.windows(&entries, rounds, sizes),
+            None => budget.windows(&entries, rounds, size_count),
         };
         let is_ours = args.duration.is_none() && args.rounds.is_none() && payload.is_none();
         Ok(Self {
             entries,
+            sizes,
             rounds,
             seed: args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
             cores,
             allowed_cores: allowed,
             windows,
-            time_limit: (is_ours && !args.verify).then(|| budget.limit * sizes),
+            time_limit: (is_ours && !args.verify).then(|| budget.limit * size_count),
             verify: args.verify,
             fault: args.plant_fault,
             payload,
@@ -167,9 +170,9 @@ struct Budget {
 
 impl Budget {
     const FULL: Self = Self {
-        sessions: Duration::from_secs(40),
+        sessions: Duration::from_secs(42),
         limit: Duration::from_secs(54),
-        rounds: 5,
+        rounds: 7,
     };
     const QUICK: Self = Self {
         sessions: Duration::from_secs(9),
@@ -178,8 +181,8 @@ impl Budget {
     };
     /// Starting and ending two processes, and their links.
     const OVERHEAD: Duration = Duration::from_millis(15);
-    /// A window needs trials before it, which take about half as long again.
-    const WITH_TRIALS: f64 = 1.5;
+    /// A window needs trials before it, which take about a third as long again.
+    const WITH_TRIALS: f64 = 1.3;
     const SHORTEST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_millis(200);
 
@@ -270,16 +273,21 @@ fn select(
     Ok(chosen)
 }
 
-/// A row for each size; one row where the size is given by the contender.
-fn entries(chosen: &[Contender], sizes: &[usize]) -> Vec<Entry> {
-    let mut distinct: Vec<usize> = Vec::new();
+/// Each size once, in the order given.
+fn distinct(sizes: &[usize]) -> Vec<usize> {
+    let mut distinct = Vec::new();
     for &size in sizes {
         if !distinct.contains(&size) {
             distinct.push(size);
         }
     }
+    distinct
+}
+
+/// A row for each size; one row where the size is given by the contender.
+fn entries(chosen: &[Contender], sizes: &[usize]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for (index, &size) in distinct.iter().enumerate() {
+    for (index, &size) in sizes.iter().enumerate() {
         for &contender in chosen {
             match contender.sizes {
                 Sizes::Asked => entries.push(Entry { contender, size }),
@@ -356,7 +364,7 @@ mod tests {
     #[test]
     fn sizes_make_rows_except_where_the_contender_has_its_own() {
         let chosen = select(contenders(), &["limit-*".to_owned()], &[]).unwrap();
-        let rows = entries(&chosen, &[64, 1024, 64]);
+        let rows = entries(&chosen, &distinct(&[64, 1024, 64]));
         let of = |name: &str| {
             let rows = rows.iter().filter(|entry| entry.contender.name == name);
             rows.map(|entry| entry.size).collect::<Vec<_>>()

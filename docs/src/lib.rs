@@ -14,3 +14,18 @@ pub mod memory_ordering {}
 pub mod protocols {}
 #[doc = include_str!("../recovery.md")]
 pub mod recovery {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readme_shows_the_examples_that_are_built() {
+        let readme = include_str!("../../README.md");
+        for example in [
+            include_str!("../../ringbuf/examples/producer.rs"),
+            include_str!("../../ringbuf/examples/consumer.rs"),
+        ] {
+            let (_summary, code) = example.split_once('\n').unwrap();
+            assert!(readme.contains(code.trim_end()), "README.md lacks:\n{code}");
+        }
+    }
+}

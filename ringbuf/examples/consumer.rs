@@ -1,5 +1,5 @@
 //! Receives the prices that `producer` sends, until it closes the ring.
-use shm_ringbuf::{Config, RecvError, bytemuck};
+use shm_ringbuf::{Config, RecvError};
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -14,14 +14,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .tag(1)
         .open_or_create::<Tick>("/example-prices")?;
     let mut consumer = ring.consumer()?;
-    let (mut count, mut sum) = (0_u64, 0.0);
+    let mut sum = 0.0;
     loop {
         match consumer.recv() {
-            Ok(tick) => (count, sum) = (count.max(tick.number + 1), sum + tick.price),
+            Ok(tick) => sum += tick.price,
             Err(RecvError::Disconnected) => break,
             Err(error) => return Err(error.into()),
         }
     }
-    println!("{count} prices, {sum} in all");
+    println!("{} prices, {sum} in all", consumer.position());
     Ok(shm_ringbuf::unlink("/example-prices")?)
 }

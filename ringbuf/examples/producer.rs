@@ -1,5 +1,5 @@
 //! Sends a million prices; start `consumer` beside it, before or after, and kill either one as you like.
-use shm_ringbuf::{Config, Producer, bytemuck};
+use shm_ringbuf::{Config, Producer};
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]

@@ -49,7 +49,7 @@ fn park_until<S>(side: &mut S, gate: &EventCount, is_ready: impl FnMut(&mut S) -
         is_ready,
         gate,
     };
-    let waited = Waiter::new(Wait::Park).wait_until(Deadline::NEVER, &mut look);
+    let waited = Waiter::new(Wait::Park).wait_until(Deadline::NEVER, 0, &mut look);
     assert_eq!(waited, Ok(Waited::Ready));
 }
 

@@ -25,10 +25,9 @@ enum Ends<Tx, Rx> {
 /// Does the job of one measured process over a transport.
 pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) -> SideReport {
     let mut station = Station::new(job, page);
-    let done = match join(transport, job) {
-        Ok(ends) => work(&mut station, ends),
-        Err(error) => Err(station.fail(format!("joining the link failed: {error}"))),
-    };
+    let done = station
+        .join(|| join(transport, job))
+        .and_then(|ends| work(&mut station, ends));
     station.into_report(&done)
 }
 

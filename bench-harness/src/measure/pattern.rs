@@ -43,8 +43,10 @@ pub fn fill(message: &mut [u8], sequence: u64) {
         *place = word.to_le_bytes();
         word = word.wrapping_add(STEP);
     }
-    let tail_len = tail.len();
-    tail.copy_from_slice(&word.to_le_bytes()[..tail_len]);
+    if !tail.is_empty() {
+        let tail_len = tail.len();
+        tail.copy_from_slice(&word.to_le_bytes()[..tail_len]);
+    }
 }
 
 /// Whether every byte is as [`fill`] wrote it for `sequence`.
@@ -60,7 +62,7 @@ pub fn matches(message: &[u8], sequence: u64) -> bool {
         difference |= u64::from_le_bytes(*place) ^ word;
         word = word.wrapping_add(STEP);
     }
-    difference == 0 && tail == &word.to_le_bytes()[..tail.len()]
+    difference == 0 && (tail.is_empty() || tail == &word.to_le_bytes()[..tail.len()])
 }
 
 /// Which message this claims to be; of a short one, the number nearest to `expected` that it can stand for.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use super::integrity::{Arrived, Ending};
 use super::latency::Latency;
 use super::pacing::Pacing;
-use super::usage::{Counters, Queued, Usage};
+use super::usage::{Counters, QueueMeter, Usage};
 use crate::clock::now_ns;
 use crate::job::{Job, RunKind, RunReport, SideReport};
 use crate::shared::{Missed, RunOrder, SharedPage, Side};
+use crate::transport::alarm;
 
 /// Sequence numbers of different runs have different upper bits, so that a straggler of an earlier run is recognised.
 const RUN_STRIDE: u64 = 1 << 40;
@@ -78,6 +79,7 @@ pub struct Station<'a> {
     pub job: &'a Job,
     /// The page that it shares with the other one.
     pub page: &'a SharedPage,
+    queue_meter: QueueMeter,
     next_base: u64,
     report: SideReport,
 }
@@ -88,6 +90,7 @@ impl<'a> Station<'a> {
         Self {
             job,
             page,
+            queue_meter: QueueMeter::open(),
             next_base: RUN_STRIDE,
             report: SideReport::default(),
         }
@@ -180,7 +183,6 @@ impl<'a> Station<'a> {
         if let (Side::Left, Some(order)) = (self.side(), order) {
             self.page.order(order);
         }
-        let queued = Queued::so_far();
         self.meet()?;
         let order = self.page.ordered();
         // A window may turn out much longer than planned, if the contender falls into another regime.
@@ -193,9 +195,11 @@ impl<'a> Station<'a> {
             deadline_ns: now_ns() + patience_ns,
         };
         self.next_base += RUN_STRIDE;
-        let before = (queued, Counters::so_far());
+        self.arm(run.deadline)?;
+        let before = (self.queue_meter.so_far(), Counters::so_far());
         let account = body(self.page, run);
-        let usage = Usage::between(before, (Counters::so_far(), Queued::so_far()));
+        let usage = Usage::between(before, (Counters::so_far(), self.queue_meter.so_far()));
+        self.disarm()?;
         self.report.runs.push(RunReport {
             kind,
             is_final: order.is_final,
@@ -220,6 +224,26 @@ impl<'a> Station<'a> {
             report.elapsed_ns = self.page.elapsed_ns();
         }
         Ok(order)
+    }
+
+    /// From the deadline on, system calls of the mechanisms end with `TimedOut`.
+    fn arm(&mut self, deadline: Instant) -> Result<(), Stop> {
+        alarm::arm(deadline).map_err(|error| self.fail(format!("no alarm can be set: {error}")))
+    }
+
+    fn disarm(&mut self) -> Result<(), Stop> {
+        alarm::disarm().map_err(|error| self.fail(format!("the alarm can't be stopped: {error}")))
+    }
+
+    /// Joins links, for no longer than the patience of the job.
+    ///
+    /// # Errors
+    /// When it fails or takes too long.
+    pub fn join<T>(&mut self, action: impl FnOnce() -> io::Result<T>) -> Result<T, Stop> {
+        self.arm(Instant::now() + Duration::from_nanos(self.job.patience_ns))?;
+        let result = action();
+        self.disarm()?;
+        result.map_err(|error| self.fail(format!("joining the link failed: {error}")))
     }
 
     fn meet(&mut self) -> Result<(), Stop> {

@@ -50,7 +50,7 @@ pub struct Settings {
     pub rounds_completed: u32,
     /// Makes the order in each round.
     pub seed: u64,
-    /// The sizes of the messages, in the order of the rows.
+    /// The sizes that were asked for.
     pub sizes: Vec<usize>,
     /// Each of the two windows of a stream.
     pub stream_window_ns: u64,
@@ -84,12 +84,6 @@ impl Report {
         let mean_len = payload
             .as_ref()
             .map(|p| p.profile.bytes as f64 / p.profile.records as f64);
-        let mut sizes: Vec<usize> = Vec::new();
-        for entry in &plan.entries {
-            if !sizes.contains(&entry.size) {
-                sizes.push(entry.size);
-            }
-        }
         Self {
             schema: SCHEMA,
             environment,
@@ -97,7 +91,7 @@ impl Report {
                 rounds: plan.rounds,
                 rounds_completed: campaign.rounds_done,
                 seed: plan.seed,
-                sizes,
+                sizes: plan.sizes.clone(),
                 stream_window_ns: plan.windows.stream.as_nanos() as u64,
                 round_trip_window_ns: plan.windows.round_trip.as_nanos() as u64,
                 verify: plan.verify,
@@ -125,8 +119,9 @@ impl Report {
     /// # Errors
     /// What the output says.
     pub fn write_json(&self, mut out: impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut out, self)?;
-        writeln!(out)?;
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        out.write_all(&text)?;
         out.flush()
     }
 }
@@ -134,6 +129,7 @@ impl Report {
 /// What the reader ought to know before believing a figure.
 fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<String> {
     const SHARE_MIN: f64 = 0.99;
+    const STOLEN_SHARE_MAX: f64 = 0.005;
     let mut warnings = campaign.warnings.clone();
     if cfg!(debug_assertions) {
         warnings.push(
@@ -158,24 +154,23 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
         .filter(|&share| share < SHARE_MIN)
     {
         warnings.push(format!(
-            "the cores were shared with other work: in the spinning windows both sides ran together for {:.1} % of the time",
+            "the cores were shared with other work: in the spinning windows both sides ran together for at least {:.1} % of the time, and maybe no more",
             100.0 * share
         ));
     }
-    if quietness.stolen_ns > 0 {
+    if quietness.stolen_ns as f64 > STOLEN_SHARE_MAX * quietness.windows_ns as f64 {
         warnings.push(format!(
             "the hypervisor took {} ms from the measured cores",
             quietness.stolen_ns / 1_000_000
         ));
     }
-    for entry in &plan.entries {
-        let capacity = capacity_for(entry.size);
-        if entry.size > 0 && capacity < capacity_for(1) {
-            let size = numbers::bytes(entry.size);
-            let text = format!("links for messages of {size} hold {capacity} of them");
-            if !warnings.contains(&text) {
-                warnings.push(text);
-            }
+    for &size in &plan.sizes {
+        let capacity = capacity_for(size);
+        if capacity < capacity_for(1) {
+            let size = numbers::bytes(size);
+            warnings.push(format!(
+                "links for messages of {size} hold {capacity} of them"
+            ));
         }
     }
     warnings

@@ -2,6 +2,7 @@
 
 use super::figures::Figures;
 use super::numbers::{figure, time};
+use crate::results::Status;
 use crate::transport::{Class, WaitMode};
 
 /// The three sentences about the rows of one size.
@@ -60,10 +61,15 @@ fn best_of(rows: &[&Figures], wait: WaitMode, which: &str, what: &str) -> String
 
 /// The ring against pipe, sleeping against sleeping first, and against the hardware.
 fn ring_beside_the_rest(rows: &[&Figures]) -> String {
+    // The typed ring; where it can't be had, the other one.
     let ring = |wait| {
-        rows.iter()
-            .copied()
-            .find(|row| row.contender == "ring-spsc" && row.wait == wait)
+        let of = |name: &str| {
+            let found = rows
+                .iter()
+                .find(|row| row.contender == name && row.wait == wait);
+            found.copied().filter(|row| row.status == Status::Ok)
+        };
+        of("ring-spsc").or_else(|| of("ring-spsc-bytes"))
     };
     let times_pipe = |row: &Figures| {
         let times = row.ratio_to_pipe.stream?;
@@ -97,16 +103,8 @@ fn ring_beside_the_rest(rows: &[&Figures]) -> String {
         return "The ring wasn't measured together with pipe or the limits.".to_owned();
     }
     let mut text = parts.join("; ");
-    if let Some(first) = text.get(..1) {
-        let upper = first.to_uppercase();
-        text.replace_range(
-            ..1,
-            if text.starts_with("ring") {
-                "r"
-            } else {
-                &upper
-            },
-        );
+    if text.starts_with("the") {
+        text.replace_range(..1, "T");
     }
     text + "."
 }

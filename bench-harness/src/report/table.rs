@@ -70,6 +70,15 @@ impl Report {
             settings.stream_window_ns / 1_000_000,
             settings.seed
         )?;
+        let quietness = &self.quietness;
+        writeln!(
+            out,
+            "in {} s of windows: both sides running at least {} % of the time where they spin, {} involuntary switches, {} ms stolen",
+            figure(Some(quietness.windows_ns as f64 / 1e9)),
+            figure(quietness.ran_together_share.map(|share| 100.0 * share)),
+            whole(Some(quietness.involuntary_switches)),
+            quietness.stolen_ns / 1_000_000
+        )?;
         if self.incomplete {
             writeln!(out, "INCOMPLETE: the run was interrupted")?;
         }
@@ -77,14 +86,14 @@ impl Report {
     }
 
     fn write_sizes(&self, out: &mut impl Write) -> io::Result<()> {
-        let asked: Vec<usize> = self.asked_sizes();
-        for (index, &size) in asked.iter().enumerate() {
-            let rows: Vec<&Figures> = self
-                .results
-                .iter()
-                .filter(|row| row.size_bytes == size || (index == 0 && is_sizeless(row)))
-                .filter(|row| index == 0 || !is_sizeless(row))
-                .collect();
+        for (index, &size) in self.settings.sizes.iter().enumerate() {
+            // The limits belong to every size; what carries nothing stands beside the first.
+            let belongs = |row: &&Figures| match row.class {
+                Class::Limit if row.contender != "limit-memcpy" => true,
+                Class::Notify => index == 0,
+                _ => row.size_bytes == size,
+            };
+            let rows: Vec<&Figures> = self.results.iter().filter(belongs).collect();
             writeln!(out, "Messages of {}", bytes(size))?;
             writeln!(out, "{}", table(&rows))?;
             writeln!(out)?;
@@ -94,20 +103,6 @@ impl Report {
             writeln!(out)?;
         }
         writeln!(out, "{LEGEND}")
-    }
-
-    /// The sizes of rows that have the size that was asked for.
-    fn asked_sizes(&self) -> Vec<usize> {
-        let mut sizes = Vec::new();
-        for row in self.results.iter().filter(|row| !is_sizeless(row)) {
-            if !sizes.contains(&row.size_bytes) {
-                sizes.push(row.size_bytes);
-            }
-        }
-        if sizes.is_empty() {
-            sizes.extend(self.results.first().map(|row| row.size_bytes));
-        }
-        sizes
     }
 
     fn write_payload(&self, out: &mut impl Write) -> io::Result<()> {
@@ -136,18 +131,26 @@ impl Report {
         )
     }
 
+    /// What went wrong or couldn't be had, and which rows share that reason.
+    fn reasons(&self) -> Vec<(String, Vec<String>)> {
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        for row in &self.results {
+            let Some(reason) = &row.reason else { continue };
+            let (name, text) = (row.full_name(), format!("{}: {reason}", status(row)));
+            match reasons.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) => names.push(name),
+                None => reasons.push((text, vec![name])),
+            }
+        }
+        reasons
+    }
+
     fn write_notes(&self, out: &mut impl Write) -> io::Result<()> {
-        let reasons = self
-            .results
-            .iter()
-            .filter_map(|row| Some((row, row.reason.as_ref()?)));
-        for (index, (row, reason)) in reasons.enumerate() {
+        for (index, (reason, names)) in self.reasons().into_iter().enumerate() {
             if index == 0 {
                 writeln!(out)?;
             }
-            let status = status(row);
-            let size = bytes(row.size_bytes);
-            writeln!(out, "{} at {size}: {status}: {reason}", row.full_name())?;
+            writeln!(out, "{}: {reason}", names.join(", "))?;
         }
         for (index, warning) in self.warnings.iter().enumerate() {
             if index == 0 {
@@ -157,11 +160,6 @@ impl Report {
         }
         Ok(())
     }
-}
-
-/// Whether the row is the same whatever size is asked for.
-fn is_sizeless(row: &Figures) -> bool {
-    row.class == Class::Notify || (row.class == Class::Limit && row.contender != "limit-memcpy")
 }
 
 fn status(row: &Figures) -> &'static str {
@@ -178,6 +176,9 @@ fn table(rows: &[&Figures]) -> Table {
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
         .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections)
+        .remove_style(TableComponent::LeftBorderIntersections)
+        .remove_style(TableComponent::RightBorderIntersections)
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(HEADER);
     for class in [Class::Limit, Class::Message, Class::Stream, Class::Notify] {

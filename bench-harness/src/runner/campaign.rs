@@ -136,11 +136,11 @@ impl Campaign {
                 queued_ns += queued;
             }
         }
-        let ran_together_share =
-            (elapsed_ns > 0).then(|| (1.0 - queued_ns as f64 / elapsed_ns as f64).max(0.0));
+        let share = 1.0 - queued_ns as f64 / elapsed_ns as f64;
         self.quietness = Quietness {
+            windows_ns: windows().map(|(_, w)| w.elapsed_ns).sum(),
             involuntary_switches,
-            ran_together_share,
+            ran_together_share: (elapsed_ns > 0).then_some(share.max(0.0)),
             stolen_ns: self.stolen_ns,
         };
         self

@@ -29,8 +29,9 @@ pub fn main() -> ExitCode {
 }
 
 fn write(report: &SideReport) -> io::Result<()> {
+    let text = serde_json::to_vec(report)?;
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, report)?;
+    out.write_all(&text)?;
     out.flush()
 }
 

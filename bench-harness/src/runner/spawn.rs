@@ -24,9 +24,9 @@ pub fn start(job: &Job) -> io::Result<Child> {
     unsafe { command.pre_exec(move || pass_on(&inherited)) };
     let mut child = command.spawn()?;
     let written = match child.stdin.take() {
-        Some(mut stdin) => serde_json::to_writer(&mut stdin, job)
+        Some(mut stdin) => serde_json::to_vec(job)
             .map_err(io::Error::from)
-            .and_then(|()| stdin.flush()),
+            .and_then(|text| stdin.write_all(&text)),
         None => Err(io::Error::other(
             "the measured process has no standard input",
         )),

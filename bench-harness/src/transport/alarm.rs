@@ -48,8 +48,15 @@ impl ThreadTimer {
         // SAFETY: both pointers are to locals that outlive the call.
         let made =
             unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
-        Errno::result(made)?;
-        Ok(Self(timer))
+        match Errno::result(made) {
+            Ok(_) => Ok(Self(timer)),
+            // Timers and queued signals of a user share one limit.
+            Err(Errno::EAGAIN) => Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "this user has no timer left for the deadline of a window; raise `ulimit -i`",
+            )),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// First tick after `first` (zero: stop), then every `every`.

@@ -51,6 +51,22 @@ pub fn refused(what: &str, errno: Errno) -> LinkError {
     LinkError::Unavailable(format!("{what}: {} ({remedy})", errno.desc()))
 }
 
+/// What a test gets of a mechanism, or nothing on a machine that does not have it.
+///
+/// # Panics
+/// When it should have worked.
+#[cfg(test)]
+pub fn available<T>(made: Result<T, LinkError>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(LinkError::Unavailable(reason)) => {
+            eprintln!("not tested here: {reason}");
+            None
+        }
+        Err(LinkError::Failed(error)) => panic!("{error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,12 @@
 //! `ring-spsc` and `ring-spsc-bytes`: this project's ring, in its three ways of waiting.
 //!
-//! The segment is an anonymous one, handed over by its descriptor. Messages are published and released one by one; batches are
-//! never used, so that the figures are those of a plain `send` and `recv`.
+//! The segment is an anonymous one, handed over by its descriptor. Messages are published and released one by one, as a
+//! plain `send` and `recv` do it; batches are never used.
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::slice;
+use std::time::{Duration, Instant};
 
 use shm_ringbuf::bytemuck::{self, Pod};
 use shm_ringbuf::{Config, Consumer, Error, Message, Producer, RecvError, Ring, SendError, Wait};
@@ -177,14 +178,27 @@ impl<const N: usize> Transport for Slots<N> {
     }
 }
 
+/// Larger messages than this go through the forms that take a slice, of one message: through the plain ones a value would be
+/// copied once more on its way.
+const BY_VALUE_LEN_MAX: usize = 512;
+
 impl<T: Pod + std::fmt::Debug> Sender for SlotSender<T> {
     #[inline]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         // The harness's buffers are page-aligned, so this is a view and no copy.
         let message: &T = bytemuck::try_from_bytes(message).map_err(wrong_shape)?;
-        self.producer
-            .send_deadline(*message, self.deadline)
-            .map_err(|error| send_error(&error))
+        if size_of::<T>() <= BY_VALUE_LEN_MAX {
+            let sent = self.producer.send_deadline(*message, self.deadline);
+            return sent.map_err(|error| send_error(&error));
+        }
+        let one = slice::from_ref(message);
+        let sent = match self.producer.try_send_exact(one) {
+            Err(SendError::Full(())) => self
+                .producer
+                .send_exact_timeout(one, remaining(self.deadline)),
+            result => result,
+        };
+        sent.map_err(|error| send_error(&error))
     }
 
     fn begin_window(&mut self, deadline: Instant) {
@@ -196,16 +210,30 @@ impl<T: Pod> Receiver for SlotReceiver<T> {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let place: &mut T = bytemuck::try_from_bytes_mut(buffer).map_err(wrong_shape)?;
-        *place = self
-            .consumer
-            .recv_deadline(self.deadline)
-            .map_err(|error| recv_error(&error))?;
-        Ok(size_of::<T>())
+        if size_of::<T>() <= BY_VALUE_LEN_MAX {
+            let received = self.consumer.recv_deadline(self.deadline);
+            *place = received.map_err(|error| recv_error(&error))?;
+            return Ok(size_of::<T>());
+        }
+        let one = slice::from_mut(place);
+        let received = match self.consumer.try_recv_up_to(one) {
+            Err(RecvError::Empty) => self
+                .consumer
+                .recv_up_to_timeout(one, remaining(self.deadline)),
+            result => result,
+        };
+        received
+            .map(|_| size_of::<T>())
+            .map_err(|error| recv_error(&error))
     }
 
     fn begin_window(&mut self, deadline: Instant) {
         self.deadline = Deadline::from(deadline);
     }
+}
+
+fn remaining(deadline: Deadline) -> Duration {
+    deadline.remaining().unwrap_or(Duration::MAX)
 }
 
 #[cold]

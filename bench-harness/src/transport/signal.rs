@@ -3,8 +3,12 @@
 //! Real-time signals are queued, not merged, so the count is exact. They are sent to the receiving *thread*
 //! (`rt_tgsigqueueinfo`, what `sigqueue` does for a process): a process may have other threads, and the default action of
 //! the signal would end it. The receiver blocks the signal, then publishes its number in a shared word; it never unblocks
-//! it, because one that is still queued would be fatal. How many may be queued is a limit of the user
-//! (`RLIMIT_SIGPENDING`): at the limit the sender gives its core away and tries again.
+//! it, because one that is still queued would be fatal.
+//!
+//! How many may be queued is a limit of the *user* (`RLIMIT_SIGPENDING`), shared by all processes and by their timers. So
+//! that a fast sender does not take it all, the receiver counts in a second shared word what it has taken, and the sender
+//! stays within the capacity of the link, which is half of that limit at most. A full link (and a limit that others
+//! have used up) makes the sender give its core away until there is room: the mechanism has no way to block it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -49,13 +53,19 @@ impl Transport for Signals {
                     .to_owned(),
             ));
         }
+        let half = usize::try_from(pending_max / 2)
+            .unwrap_or(usize::MAX)
+            .max(1);
         let memory = shared_memory::anonymous_page()?;
-        let held = usize::try_from(pending_max).unwrap_or(usize::MAX);
-        Ok(join::link_of_one(memory, shape, held))
+        Ok(join::link_of_one(
+            memory,
+            shape,
+            shape.capacity.clamp(1, half),
+        ))
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<SignalSender> {
-        let address = Address::map(&ticket.sender_fds)?;
+        let page = Page::map(&ticket.sender_fds)?;
         // SAFETY: all-zero bytes are a valid `siginfo_t`: integers and null pointers.
         let mut info: SignalInfo = unsafe { MaybeUninit::zeroed().assume_init() };
         info.signal = signal();
@@ -63,17 +73,24 @@ impl Transport for Signals {
         info.pid = getpid().as_raw();
         info.uid = getuid().as_raw();
         Ok(SignalSender {
-            address,
+            page,
             receiver: None,
             info,
+            capacity: ticket.capacity as u64,
+            sent: 0,
+            taken: 0,
         })
     }
 
     fn receiver(&self, ticket: &Ticket) -> io::Result<SignalReceiver> {
-        let address = Address::map(&ticket.receiver_fds)?;
-        let receiver = SignalReceiver { set: block()? };
-        address.publish();
-        Ok(receiver)
+        let page = Page::map(&ticket.receiver_fds)?;
+        let set = block()?;
+        page.publish();
+        Ok(SignalReceiver {
+            set,
+            page,
+            taken: 0,
+        })
     }
 }
 
@@ -94,11 +111,16 @@ struct SignalInfo {
 
 const _: () = assert!(size_of::<SignalInfo>() >= size_of::<libc::siginfo_t>());
 
-/// The shared word that says which thread receives: its process in the upper half, its own number in the lower; zero before.
-#[derive(Debug)]
-struct Address(MmapRaw);
+/// Says which thread receives: its process in the upper half, its own number in the lower; zero before.
+const ADDRESS: usize = 0;
+/// The receiver's count of signals taken.
+const TAKEN: usize = 128;
 
-impl Address {
+/// The two shared words.
+#[derive(Debug)]
+struct Page(MmapRaw);
+
+impl Page {
     fn map(fds: &[RawFd]) -> io::Result<Self> {
         Ok(Self(shared_memory::map(
             &join::adopt(fds)?,
@@ -106,15 +128,19 @@ impl Address {
         )?))
     }
 
-    fn word(&self) -> &AtomicU64 {
-        // SAFETY: the start of a mapped page that lives as long as self and is touched only as this atomic.
-        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast()) }
+    #[inline]
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset == ADDRESS || offset == TAKEN);
+        // SAFETY: both offsets are inside the mapped page.
+        let at = unsafe { self.0.as_mut_ptr().add(offset) };
+        // SAFETY: aligned, mapped as long as self, and touched only as this atomic.
+        unsafe { AtomicU64::from_ptr(at.cast()) }
     }
 
     /// Release: the signal is blocked before anybody can know whom to send it to.
     fn publish(&self) {
         let (process, thread) = (getpid().as_raw() as u32, gettid().as_raw() as u32);
-        self.word().store(
+        self.word(ADDRESS).store(
             u64::from(process) << 32 | u64::from(thread),
             Ordering::Release,
         );
@@ -123,7 +149,7 @@ impl Address {
     /// Waits until a receiver has published itself.
     fn wait(&self) -> io::Result<(libc::pid_t, libc::pid_t)> {
         loop {
-            let word = self.word().load(Ordering::Acquire);
+            let word = self.word(ADDRESS).load(Ordering::Acquire);
             if word != 0 {
                 return Ok(((word >> 32) as libc::pid_t, word as libc::pid_t));
             }
@@ -138,17 +164,39 @@ impl Address {
 /// Queues signals.
 #[derive(Debug)]
 pub struct SignalSender {
-    address: Address,
+    page: Page,
     receiver: Option<(libc::pid_t, libc::pid_t)>,
     info: SignalInfo,
+    capacity: u64,
+    sent: u64,
+    /// A copy of the receiver's count, maybe old.
+    taken: u64,
+}
+
+impl SignalSender {
+    #[cold]
+    fn wait_for_room(&mut self) -> io::Result<()> {
+        alarm::yield_until(Errno::EAGAIN, || {
+            // Relaxed: a number that guards no data; the signals themselves go through the kernel.
+            self.taken = self.page.word(TAKEN).load(Ordering::Relaxed);
+            if self.sent.saturating_sub(self.taken) < self.capacity {
+                Ok(())
+            } else {
+                Err(Errno::EAGAIN)
+            }
+        })
+    }
 }
 
 impl Sender for SignalSender {
     fn send(&mut self, _: &[u8]) -> io::Result<()> {
         let (process, thread) = match self.receiver {
             Some(receiver) => receiver,
-            None => *self.receiver.insert(self.address.wait()?),
+            None => *self.receiver.insert(self.page.wait()?),
         };
+        if self.sent.saturating_sub(self.taken) >= self.capacity {
+            self.wait_for_room()?;
+        }
         let info = &raw const self.info;
         let queued = alarm::yield_until(Errno::EAGAIN, || {
             // SAFETY: `info` is as large as the kernel's `siginfo_t` and outlives the call.
@@ -166,7 +214,9 @@ impl Sender for SignalSender {
         queued.map_err(|error| match error.raw_os_error() {
             Some(libc::ESRCH) => io::Error::new(io::ErrorKind::BrokenPipe, error),
             _ => error,
-        })
+        })?;
+        self.sent += 1;
+        Ok(())
     }
 }
 
@@ -174,6 +224,8 @@ impl Sender for SignalSender {
 #[derive(Debug)]
 pub struct SignalReceiver {
     set: libc::sigset_t,
+    page: Page,
+    taken: u64,
 }
 
 /// Blocks the signal in this thread, and returns the set that holds only it.
@@ -201,6 +253,8 @@ impl Receiver for SignalReceiver {
                 libc::sigtimedwait(&raw const self.set, ptr::null_mut(), ptr::null())
             })
         })?;
+        self.taken += 1;
+        self.page.word(TAKEN).store(self.taken, Ordering::Relaxed);
         Ok(0)
     }
 }

@@ -1,5 +1,6 @@
 //! `unix-stream` (bound and connected by a path), `socketpair` (never had a name) and `tcp-loopback`.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,6 +19,10 @@ use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limit
 
 /// A path for a socket of the Unix domain may not be longer.
 const UNIX_PATH_LEN_MAX: usize = 107;
+
+/// No buffer of TCP is made smaller, however little it is to hold: a window that is no longer than one segment (64 KiB
+/// over loopback) makes TCP wait for its timers, and something other than the mechanism would be measured.
+const TCP_BUFFER_LEN_MIN: usize = 64 << 10;
 
 /// A stream socket of the Unix domain, bound to a path, connected and accepted.
 #[derive(Debug, Clone, Copy)]
@@ -97,23 +102,24 @@ impl Transport for TcpLoopback {
             .and_then(|limit| Ok(limit.min(capacity::receive_buffer_limit(&unconnected)?)))
             .map_err(io::Error::from)?;
         drop(unconnected);
-        let request = std::cell::Cell::new(0);
+        let request = Cell::new(TCP_BUFFER_LEN_MIN);
         // Filled connections are thrown away: a stalled window would leave its mark on the real one.
-        let held = capacity::calibrate(
-            wanted,
-            wanted.saturating_mul(frame_len) / 2,
-            limit,
-            |bytes| {
-                request.set(bytes);
-                Ok::<_, LinkError>(())
-            },
-            || {
-                let (sender, receiver) = tcp_pair(request.get())?;
-                Ok(measure(&sender, &receiver, frame_len).map_err(io::Error::from)?)
-            },
-        )?;
+        let held = || {
+            let (sender, receiver) = tcp_pair(request.get())?;
+            let held = measure(&sender, &receiver, frame_len).map_err(io::Error::from)?;
+            Ok::<_, LinkError>(held)
+        };
+        let mut capacity = held()?;
+        if capacity < wanted {
+            let first = TCP_BUFFER_LEN_MIN.saturating_mul(wanted) / capacity.max(1);
+            let ask = |bytes: usize| {
+                request.set(bytes.max(TCP_BUFFER_LEN_MIN));
+                Ok(())
+            };
+            capacity = capacity::calibrate(wanted, first, limit, ask, held)?;
+        }
         let (sender, receiver) = tcp_pair(request.get())?;
-        Ok(join::link_of_two(sender, receiver, shape, held))
+        Ok(join::link_of_two(sender, receiver, shape, capacity))
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<FrameWriter> {

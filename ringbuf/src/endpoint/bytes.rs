@@ -100,7 +100,7 @@ impl Producer<[u8]> {
     fn publish_record(&mut self, len: usize) {
         self.endpoint.side.push(len as u64);
         self.endpoint.side.publish();
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
     }
 
     /// Sends all or none if there is room for all now; the consumer sees them all at once.
@@ -159,7 +159,7 @@ impl Producer<[u8]> {
             self.endpoint.side.push(message.len() as u64);
         }
         self.endpoint.side.publish();
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Producer<[u8]> {
         }
         if sent > 0 {
             self.endpoint.side.publish();
-            self.endpoint.notify_consumer();
+            self.endpoint.published();
         }
         Ok(sent)
     }
@@ -306,7 +306,7 @@ impl Claim<'_, [u8]> {
         assert!(used <= len, "{used} bytes are used of a claim of {len}");
         self.endpoint.side.push(used as u64);
         self.endpoint.side.publish();
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
     }
 }
 
@@ -399,7 +399,7 @@ impl Consumer<[u8]> {
         // SAFETY: the record is there, and `front` is as long as its payload.
         unsafe { self.endpoint.side.read(record, 0, front) };
         self.endpoint.side.release_until(record.end());
-        self.endpoint.notify_producer();
+        self.endpoint.released();
         Ok(len)
     }
 
@@ -536,7 +536,7 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.end != self.start {
             self.consumer.endpoint.side.release_until(self.end);
-            self.consumer.endpoint.notify_producer();
+            self.consumer.endpoint.released();
         }
     }
 }

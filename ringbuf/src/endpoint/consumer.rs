@@ -98,7 +98,7 @@ impl<M: Message + ?Sized> Drop for Received<'_, M> {
     fn drop(&mut self) {
         if self.releases {
             M::release(&mut self.endpoint.side, self.found);
-            self.endpoint.notify_producer();
+            self.endpoint.released();
         }
     }
 }

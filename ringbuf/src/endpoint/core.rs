@@ -63,8 +63,10 @@ pub(super) struct Endpoint<S: Mapped> {
     corruption: Option<Corruption>,
     /// Whether anybody may be asleep on the other side.
     notifies: bool,
-    /// Fruitless `try_` calls in a row.
+    /// Fruitless `try_` calls.
     tries: u32,
+    /// Messages (or batches) published or released since the last wait.
+    burst: u64,
 }
 
 /// Why waiting is of no use.
@@ -148,6 +150,7 @@ impl<S: Mapped> Endpoint<S> {
             corruption: None,
             notifies: !ring_spins,
             tries: 0,
+            burst: 0,
         })
     }
 
@@ -185,7 +188,8 @@ impl<S: Mapped> Endpoint<S> {
             gate,
         };
         let waited = if let Some(deadline) = when.deadline() {
-            self.waiter.wait_until(deadline, &mut look)
+            let burst = std::mem::take(&mut self.burst);
+            self.waiter.wait_until(deadline, burst, &mut look)
         } else {
             self.tries = self.tries.wrapping_add(1);
             if self.tries.is_multiple_of(PROBE_EVERY_TRIES) {
@@ -234,9 +238,10 @@ impl<W: Mapped + WriteSide> Endpoint<W> {
         }
     }
 
-    /// Something was published.
+    /// Something was published: counts it, and wakes the consumer if it sleeps.
     #[inline]
-    pub(super) fn notify_consumer(&self) {
+    pub(super) fn published(&mut self) {
+        self.burst += 1;
         if self.notifies {
             self.side.storage().not_empty().notify_all();
         }
@@ -271,9 +276,10 @@ impl<R: Mapped + ReadSide> Endpoint<R> {
         }
     }
 
-    /// Something was released.
+    /// Something was released: counts it, and wakes the producer if it sleeps.
     #[inline]
-    pub(super) fn notify_producer(&self) {
+    pub(super) fn released(&mut self) {
+        self.burst += 1;
         if self.notifies {
             self.side.storage().not_full().notify_all();
         }

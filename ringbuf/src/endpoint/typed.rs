@@ -79,7 +79,7 @@ impl<T: Pod> Producer<T> {
         // SAFETY: there is room for one.
         unsafe { self.endpoint.side.write(0, message) };
         self.endpoint.side.publish(1);
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl<T: Pod> Producer<T> {
             unsafe { self.endpoint.side.write(ahead as u64, *message) };
         }
         self.endpoint.side.publish(messages.len() as u64);
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
     }
 
     /// Claims a slot if one is free now.
@@ -220,7 +220,7 @@ impl<T: Pod> Claim<'_, T> {
             self.write(T::zeroed());
         }
         self.endpoint.side.publish(1);
-        self.endpoint.notify_consumer();
+        self.endpoint.published();
     }
 }
 
@@ -286,7 +286,7 @@ impl<T: Pod> Consumer<T> {
         // SAFETY: a message is there.
         let message = unsafe { self.endpoint.side.read(0) };
         self.endpoint.side.release(1);
-        self.endpoint.notify_producer();
+        self.endpoint.released();
         Ok(message)
     }
 
@@ -379,7 +379,7 @@ impl<T: Pod> Consumer<T> {
             received += 1;
         }
         self.endpoint.side.release(received);
-        self.endpoint.notify_producer();
+        self.endpoint.released();
         Ok(received as usize)
     }
 }

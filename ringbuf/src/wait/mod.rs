@@ -1,5 +1,6 @@
 //! Waiting, in one place: the protocols only ever try.
 
+mod catch_up;
 mod strategy;
 mod waiter;
 

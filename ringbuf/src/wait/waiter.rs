@@ -6,6 +6,7 @@ use shm_semaphore::sync::{spin_loop, yield_now};
 use shm_semaphore::{Deadline, EventCount, WaitResult};
 
 use super::Wait;
+use super::catch_up::CatchUp;
 
 /// Looks between two glances at the clock; one look and one pause take some 10 ns.
 const LOOKS_PER_ROUND: u32 = 64;
@@ -54,6 +55,7 @@ pub struct Waiter {
     /// How long [`Wait::SpinThenPark`] spins at present.
     spin_ns: u64,
     waits: u32,
+    catch_up: CatchUp,
 }
 
 impl Waiter {
@@ -63,15 +65,21 @@ impl Waiter {
             strategy,
             spin_ns: SPIN_NS_MAX,
             waits: 0,
+            catch_up: CatchUp::default(),
         }
     }
 
-    /// Waits until the condition holds, the deadline passes, or there is a reason to stop.
+    /// Waits until the condition holds, the deadline passes, or there is a reason to stop. `burst` messages were handled since the
+    /// last wait.
     pub fn wait_until<L: Look>(
         &mut self,
         deadline: Deadline,
+        burst: u64,
         look: &mut L,
     ) -> Result<Waited, L::Stop> {
+        if self.strategy != Wait::Park {
+            self.catch_up.pause(burst);
+        }
         self.waits = self.waits.wrapping_add(1);
         match self.strategy {
             Wait::Spin => spin(deadline, u64::MAX, look)

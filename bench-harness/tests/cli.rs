@@ -1,0 +1,411 @@
+//! Runs the built program with tiny windows: its report, its exit codes, and that nothing stays behind. No speed is asserted.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// Windows as short as they go: only the report is looked at.
+const TINY: [&str; 6] = ["--rounds", "2", "--duration", "1ms", "--seed", "7"];
+
+fn harness(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    harness(args).output().unwrap()
+}
+
+fn tiny_report(args: &[&str]) -> (i32, Value) {
+    let output = run(&[&["run", "--output", "json"], &TINY[..], args].concat());
+    let code = output.status.code().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!(
+            "{error}, code {code}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    (code, report)
+}
+
+fn row<'a>(report: &'a Value, contender: &str, wait: &str) -> &'a Value {
+    let rows = report["results"].as_array().unwrap();
+    rows.iter()
+        .find(|row| row["contender"] == contender && row["wait"] == wait)
+        .unwrap()
+}
+
+fn is_clean(row: &Value) -> bool {
+    ["lost", "duplicated", "reordered", "corrupted"]
+        .iter()
+        .all(|what| row["integrity"][what] == 0)
+}
+
+fn temporary_file(name: &str, content: &[u8]) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// How many processes carry this mark in their environment.
+fn count_marked(mark: &str) -> usize {
+    let environment_of = |entry: fs::DirEntry| fs::read(entry.path().join("environ")).ok();
+    let environments = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(environment_of);
+    environments
+        .filter(|environment| {
+            environment
+                .windows(mark.len())
+                .any(|part| part == mark.as_bytes())
+        })
+        .count()
+}
+
+/// Waits until so many processes carry the mark.
+fn await_marked(mark: &str, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while count_marked(mark) != count {
+        assert!(
+            Instant::now() < deadline,
+            "{} instead of {count}",
+            count_marked(mark)
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Starts a run that would last very long, and returns it in the middle of a session.
+fn start_endless(name: &str) -> (Child, String) {
+    let mark = format!("{name}-{}", std::process::id());
+    let args = [
+        "--output",
+        "json",
+        "--rounds",
+        "1000",
+        "--duration",
+        "300ms",
+    ];
+    let child = harness(&[&args[..], &["--contender", "pipe"]].concat())
+        .env("BENCH_HARNESS_TEST_MARK", &mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The coordinator and the two sides.
+    await_marked(&mark, 3);
+    (child, mark)
+}
+
+#[test]
+fn every_contender_reports_in_the_format() {
+    let (code, report) = tiny_report(&[]);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["schema"], "ipc-bench-harness/1");
+    assert_eq!(report["settings"]["rounds"], 2);
+    assert_eq!(report["settings"]["seed"], 7);
+    assert_eq!(report["incomplete"], false);
+    assert!(report["environment"]["cores"].as_u64().unwrap() > 0);
+    let rows = report["results"].as_array().unwrap();
+    for row in rows {
+        let name = format!("{}/{}", row["contender"], row["wait"]);
+        assert!(
+            row["status"] == "ok" || row["status"] == "unavailable",
+            "{name}: {row:#}"
+        );
+        assert_eq!(row["status"] == "ok", row["reason"].is_null(), "{name}");
+        assert!(is_clean(row), "{name}");
+        let carries = row["class"] == "message" || row["class"] == "stream";
+        if carries && row["status"] == "ok" {
+            assert_eq!(row["size_bytes"], 64, "{name}");
+            assert!(row["integrity"]["sent"].as_u64().unwrap() > 1_000, "{name}");
+            assert_eq!(
+                row["integrity"]["sent"], row["integrity"]["received"],
+                "{name}"
+            );
+            let stream = &row["stream"];
+            let slower = stream["drained"]["ns_per_message"]
+                .as_f64()
+                .unwrap()
+                .max(stream["working"]["ns_per_message"].as_f64().unwrap());
+            assert_eq!(stream["ns_per_message"].as_f64(), Some(slower), "{name}");
+            assert_eq!(stream["rounds"].as_array().unwrap().len(), 2, "{name}");
+            assert!(row["capacity"].as_u64().unwrap() > 0, "{name}");
+        }
+        for key in ["paced_ns", "round_trip_ns", "stream", "ratio_to_limit"] {
+            assert!(row[key].is_object(), "{name}: {key}");
+        }
+        for key in [
+            "cpu_ns_per_message",
+            "context_switches_per_message",
+            "system_calls_per_message",
+        ] {
+            assert!(row.get(key).is_some(), "{name}: {key}");
+        }
+    }
+    for wait in ["spin", "spin-park", "park"] {
+        for ring in ["ring-spsc", "ring-spsc-bytes"] {
+            assert_eq!(row(&report, ring, wait)["status"], "ok");
+        }
+    }
+    for limit in ["limit-line", "limit-memcpy", "limit-futex"] {
+        assert!(
+            rows.iter()
+                .any(|row| row["contender"] == limit && row["class"] == "limit")
+        );
+    }
+}
+
+#[test]
+fn percentiles_have_ten_samples_beyond_them() {
+    let (_, report) = tiny_report(&["--contender", "limit-*", "--contender", "pipe"]);
+    for row in report["results"].as_array().unwrap() {
+        for distribution in row["round_trip_ns"]["distributions"].as_array().unwrap() {
+            let samples = distribution["samples"].as_f64().unwrap();
+            for (percentile, beyond) in [
+                ("p50", 0.5),
+                ("p90", 0.1),
+                ("p99", 0.01),
+                ("p99_9", 0.001),
+                ("p99_99", 0.0001),
+            ] {
+                let is_told = !distribution[percentile].is_null();
+                assert_eq!(
+                    is_told,
+                    samples * beyond >= 9.999,
+                    "{percentile}: {distribution}"
+                );
+            }
+            assert!(distribution["max"].as_u64().unwrap() > 0);
+        }
+    }
+}
+
+#[test]
+fn what_was_left_out_is_missing_and_the_ratio_to_it_is_null() {
+    let (code, report) = tiny_report(&["--contender", "ring-spsc*", "--exclude", "*/spin"]);
+    assert_eq!(code, 0);
+    assert_eq!(report["results"].as_array().unwrap().len(), 4);
+    let ring = row(&report, "ring-spsc", "park");
+    assert!(ring["ratio_to_limit"]["stream"].is_null());
+    assert!(ring["ratio_to_pipe"]["stream"].is_null());
+}
+
+#[test]
+fn sizes_that_a_contender_cannot_carry_are_unavailable_with_the_reason() {
+    let args = [
+        "--contender",
+        "ring-spsc/spin",
+        "--contender",
+        "ring-spsc-bytes/park",
+    ];
+    let (code, report) = tiny_report(&[&args[..], &["--size", "7,100,1K"]].concat());
+    assert_eq!(code, 0);
+    let of_ring: Vec<_> = report["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["contender"] == "ring-spsc")
+        .map(|row| {
+            (
+                row["size_bytes"].as_u64().unwrap(),
+                row["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        of_ring,
+        [(7, "unavailable"), (100, "unavailable"), (1024, "ok")]
+    );
+    let (code, _) = tiny_report(&[&args[..], &["--size", "7", "--require-all"]].concat());
+    assert_eq!(code, 5);
+}
+
+#[test]
+fn planted_faults_are_noticed_named_and_leave_no_speed() {
+    for fault in ["duplicated", "reordered", "corrupted", "lost"] {
+        let (code, report) = tiny_report(&[
+            "--contender",
+            "ring-spsc-bytes/park",
+            "--plant-fault",
+            fault,
+        ]);
+        assert_eq!(code, 4, "{fault}");
+        let row = row(&report, "ring-spsc-bytes", "park");
+        assert_eq!(row["status"], "failed", "{fault}");
+        assert_eq!(row["integrity"][fault], 1, "{fault}: {row:#}");
+        assert!(
+            row["reason"].as_str().unwrap().contains(fault),
+            "{fault}: {row:#}"
+        );
+        assert!(row["stream"]["ns_per_message"].is_null(), "{fault}");
+        assert!(row["round_trip_ns"]["max"].is_null(), "{fault}");
+    }
+}
+
+#[test]
+fn bad_input_is_told_before_anything_starts() {
+    let empty = temporary_file("empty", b"");
+    let truncated = temporary_file("truncated", b"\x09\0\0\0only");
+    let (empty, truncated) = (empty.to_str().unwrap(), truncated.to_str().unwrap());
+    for (args, code, part) in [
+        (&["--contender", "nothing*"][..], 2, "matches none"),
+        (&["--exclude", "*"], 2, "leaves no contender"),
+        (&["--size", "0"], 2, "1 to 1048576 bytes"),
+        (&["--cpus", "0,4095"], 2, "core 4095"),
+        (&["--duration", "1h"], 2, "from 1ms to 60s"),
+        (&["--payload", empty, "--frame", "line"], 6, "is empty"),
+        (
+            &["--payload", truncated, "--frame", "len32"],
+            6,
+            "is truncated",
+        ),
+        (
+            &["--payload", "/no/such/file", "--frame", "line"],
+            6,
+            "can't be read",
+        ),
+        (
+            &[
+                "--payload",
+                truncated,
+                "--frame",
+                "line",
+                "--contender",
+                "eventfd",
+            ],
+            2,
+            "carries",
+        ),
+    ] {
+        let output = run(args);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
+        assert!(complaint.contains(part), "{args:?}: {complaint}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_records_of_a_file_arrive_as_they_are() {
+    let mut content = Vec::new();
+    for number in 0..3_000 {
+        let line = "x".repeat(number % 200);
+        writeln!(content, "{number} {line}").unwrap();
+    }
+    let file = temporary_file("lines", &content);
+    let args = [
+        "--output",
+        "json",
+        "--rounds",
+        "1",
+        "--payload",
+        file.to_str().unwrap(),
+    ];
+    for (frame, records, unavailable) in [("line", 3_000, 3), ("fixed=64", 0, 3), ("fixed=1", 0, 3)]
+    {
+        let output = run(&[&args[..], &["--frame", frame]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["payload"]["bytes"], content.len());
+        if records > 0 {
+            assert_eq!(report["payload"]["records"], records);
+        }
+        let rows = report["results"].as_array().unwrap();
+        let missing = rows.iter().filter(|row| row["status"] != "ok");
+        for row in missing.clone() {
+            assert_eq!(row["status"], "unavailable", "{row:#}");
+        }
+        assert!(missing.count() >= unavailable);
+        let bytes = row(&report, "ring-spsc-bytes", "park");
+        assert_eq!(bytes["status"], "ok", "{bytes:#}");
+        assert_eq!(bytes["integrity"]["received"], report["payload"]["records"]);
+        assert!(is_clean(bytes));
+    }
+}
+
+#[test]
+fn an_interrupted_run_writes_what_it_has_and_leaves_nobody_behind() {
+    let (mut child, mark) = start_endless("interrupted");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let mut text = String::new();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(count_marked(&mark), 0);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["incomplete"], true);
+    assert_eq!(report["results"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_measured_processes_do_not_outlive_a_coordinator_that_is_killed() {
+    let (mut child, mark) = start_endless("killed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    await_marked(&mark, 0);
+}
+
+#[test]
+fn the_table_ends_with_plain_sentences() {
+    let args = [
+        "--contender",
+        "ring-spsc*",
+        "--contender",
+        "pipe",
+        "--contender",
+        "limit-*",
+    ];
+    let output = run(&[&TINY[..], &args].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "Of the message mechanisms that spin, ring-spsc",
+        "Of the message mechanisms that sleep while they wait, ring-spsc",
+        "which sleeps as pipe does",
+        "seed 7",
+        "[message]",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn the_list_names_every_contender_with_class_and_wait() {
+    let output = run(&["list"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in [
+        "limit-line/spin",
+        "ring-spsc/spin-park",
+        "ring-spsc-bytes/park",
+        "pipe/park",
+    ] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    let listed: Vec<Value> =
+        serde_json::from_slice(&run(&["list", "--output", "json"]).stdout).unwrap();
+    assert!(
+        listed
+            .iter()
+            .any(|row| row["name"] == "pipe/park" && row["class"] == "stream")
+    );
+}
