@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use clap::{Args, ValueEnum};
+use integration_tests::traffic::Ending;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use shm_ringbuf::Ring;
@@ -63,7 +64,7 @@ impl Fork {
                     WaitStatus::Exited(_, code) => println!("child exited {code}"),
                     other => println!("child ended as {other:?}"),
                 }
-                println!("sent: {:?}", producer.send(4));
+                println!("sent: {:?}", producer.send(4).map_err(Ending::from));
                 let _ = std::io::stdin().read_line(&mut String::new());
             }
         }
