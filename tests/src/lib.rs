@@ -1,7 +1,7 @@
 //! What the tests with real processes share.
 //!
 //! - [`children`]: peer processes, started by role, spoken to in lines, never left behind;
-//! - [`watchdog`]: ends a test that hangs, and shows where it hung;
+//! - [`mod@watchdog`]: ends a test that hangs, and shows where it hung;
 //! - [`names`]: unique names for segments, and folders, that are gone at the end;
 //! - [`forms`]: the message types and the ways of waiting that the tests go through;
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;

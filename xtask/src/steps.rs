@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::{Failure, cargo, loom_flags, typed, workspace};
+use crate::{Failure, cargo, loom_flags, typed};
 
 /// How many preemptions the models explore unless `LOOM_MAX_PREEMPTIONS` says otherwise.
 const PREEMPTIONS: &str = "3";
@@ -93,7 +93,7 @@ impl Step {
                 ]);
                 command.env("RUSTFLAGS", loom_flags());
                 // Other flags mean another build of everything: in a folder of its own it is kept.
-                command.env("CARGO_TARGET_DIR", workspace().join("target/loom"));
+                command.env("CARGO_TARGET_DIR", "target/loom");
                 if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
                     command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS);
                 }
