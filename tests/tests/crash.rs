@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use integration_tests::children;
 use integration_tests::forms::{Form, WaitWay};
 use integration_tests::names::Name;
-use integration_tests::{ring_peer, watchdog};
+use integration_tests::{ring_peer, skip_aloud, watchdog};
 use nix::sys::signal::Signal;
 use shm_ringbuf::{Config, Peer, RecvError, Ring, SendError, Wait};
 
@@ -330,6 +330,41 @@ fn a_process_that_becomes_another_program_counts_as_crashed_although_it_lives() 
     let mut tx = ring.producer().expect("the role is free");
     tx.send(1).unwrap();
     assert_eq!(rx.recv(), Ok(1));
+}
+
+#[test]
+fn life_and_death_are_seen_across_pid_namespaces() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("pid-namespaces");
+    let ring: Ring<u64> = config(Form::Word).create(name.as_str()).unwrap();
+    let start = |role: &str| {
+        let target = [role, "--name", name.as_str(), "--form", "word"];
+        children::Peer::start(ring_peer!(), &[&["--pid-namespace"], &target[..]].concat())
+    };
+    let (mut producer, mut consumer) = (start("producer"), start("consumer"));
+    for peer in [&mut producer, &mut consumer] {
+        let said = peer.line().unwrap();
+        if let Some(why) = said.strip_prefix("skipped ") {
+            return skip_aloud("life and death across PID namespaces", why);
+        }
+        assert_eq!(said, "ready");
+    }
+    // Each is process 1 of its own world, so by their numbers they could not tell each other from themselves.
+    for peer in [&mut producer, &mut consumer] {
+        let said = peer.ask("peer");
+        assert!(said.contains("Attached { pid: 1,"), "{said}");
+    }
+    consumer.say("recv 3");
+    std::thread::sleep(ASLEEP);
+    assert_eq!(consumer.line_if_any(), None, "nobody is taken for dead");
+    assert_eq!(producer.ask("send 2"), "sent 2");
+    producer.kill();
+    consumer.expect("got 0 1, then OwnerDied");
+    assert!(matches!(
+        ring.consumer_peer().unwrap(),
+        Peer::Attached { pid: 1, .. }
+    ));
+    assert_eq!(ring.producer_peer().unwrap(), Peer::Died { pid: 1 });
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use integration_tests::children::Peer;
 use integration_tests::names::Name;
 use integration_tests::{ring_peer, watchdog};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use shm_ringbuf::{self as ring, Config, RecvError, Ring};
 
 fn fork(name: &Name, child: &str) -> Peer {
@@ -41,6 +43,22 @@ fn a_child_that_ends_does_not_harm_the_endpoint_of_its_parent() {
         parent.kill();
         assert_eq!(rx.recv(), Err(RecvError::OwnerDied), "{child}");
     }
+}
+
+#[test]
+fn a_child_that_lives_on_does_not_keep_its_dead_parent_alive() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("fork-lingers");
+    let ring = words(&name);
+    let mut rx = ring.consumer().unwrap();
+    let mut parent = fork(&name, "linger");
+    let said = parent.line().unwrap();
+    let child: i32 = said.strip_prefix("lingering ").unwrap().parse().unwrap();
+    (1..=3).for_each(|n| assert_eq!(rx.recv(), Ok(n)));
+    parent.kill();
+    assert_eq!(rx.recv(), Err(RecvError::OwnerDied));
+    drop(ring.producer().expect("its owner is dead"));
+    kill(Pid::from_raw(child), Signal::SIGKILL).expect("the child had lived on");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use integration_tests::traffic::Ending;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -19,9 +21,14 @@ enum Child {
     Exit,
     /// Drop the endpoints that it never had.
     Drop,
+    /// Live on for a while, whatever becomes of the parent.
+    Linger,
     /// Receive through the ring that it inherited.
     Receive,
 }
+
+/// Longer than the test takes, which ends it.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// Forks while it holds a producer of the ring, and goes on sending. Says what became of the child
 /// and how the sending went.
@@ -45,6 +52,11 @@ impl Fork {
                     Child::Leave => unsafe { libc::_exit(0) },
                     Child::Exit => std::process::exit(0),
                     Child::Drop => drop(producer),
+                    Child::Linger => {
+                        std::mem::forget(producer);
+                        println!("lingering {}", std::process::id());
+                        std::thread::sleep(LINGER);
+                    }
                     Child::Receive => {
                         std::mem::forget(producer);
                         let mut consumer = or_refused(ring.consumer());

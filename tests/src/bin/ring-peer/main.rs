@@ -3,6 +3,7 @@
 mod endure;
 mod fork;
 mod journaled;
+mod namespace;
 mod obedient;
 mod race;
 mod scribble;
@@ -24,6 +25,9 @@ struct Arguments {
     /// Set this umask first, in octal.
     #[arg(long, value_parser = |text: &str| u32::from_str_radix(text, 8))]
     umask: Option<u32>,
+    /// Be process 1 of a PID namespace.
+    #[arg(long)]
+    pid_namespace: bool,
     #[command(subcommand)]
     role: Role,
 }
@@ -70,6 +74,7 @@ fn main() {
     let Arguments {
         uid,
         umask: mask,
+        pid_namespace,
         role,
     } = Arguments::parse();
     if let Some(mask) = mask {
@@ -77,6 +82,9 @@ fn main() {
     }
     if let Some(uid) = uid {
         become_user(uid);
+    }
+    if pid_namespace {
+        namespace::become_process_1();
     }
     match role {
         Role::Produce(role) => role.play(),

@@ -5,10 +5,11 @@ use std::io::Write as _;
 
 use integration_tests::names::SHM_FOLDER;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::CloneFlags;
 use nix::sys::statvfs::statvfs;
-use nix::unistd::{Uid, geteuid};
 use shm_ringbuf::{Config, Error};
+
+use crate::namespace::enter;
 
 const SIZE: usize = 1 << 20;
 
@@ -77,29 +78,12 @@ fn eat_the_rest() {
 
 /// Puts a tmpfs of one megabyte where shared memory is, for this process alone.
 fn mount_small_tmpfs() -> Result<(), String> {
-    let user = (geteuid(), Uid::from_raw(0));
-    let flags = if user.0 == user.1 {
-        CloneFlags::CLONE_NEWNS
-    } else {
-        CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS
-    };
-    unshare(flags).map_err(|error| format!("unshare: {error}"))?;
+    enter(CloneFlags::CLONE_NEWNS)?;
     let nothing: Option<&str> = None;
-    mount(
-        nothing,
-        "/",
-        nothing,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        nothing,
-    )
-    .map_err(|error| format!("mount private: {error}"))?;
-    let size = format!("size={SIZE},mode=1777");
-    mount(
-        Some("small"),
-        SHM_FOLDER,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some(size.as_str()),
-    )
-    .map_err(|error| format!("mount tmpfs: {error}"))
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(nothing, "/", nothing, private, nothing).map_err(|error| format!("mount: {error}"))?;
+    let options = format!("size={SIZE},mode=1777");
+    let (kind, options) = (Some("tmpfs"), Some(options.as_str()));
+    mount(Some("small"), SHM_FOLDER, kind, MsFlags::empty(), options)
+        .map_err(|error| format!("mount tmpfs: {error}"))
 }
