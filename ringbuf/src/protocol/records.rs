@@ -272,6 +272,8 @@ pub struct RecordReader<S> {
     read_position: Position,
     /// Records before it may have been seen by a predecessor that died.
     redelivered_until: Position,
+    /// Our own copy of `taken_position`.
+    taken_position: Position,
 }
 
 impl<S: RecordStorage> RecordReader<S> {
@@ -299,6 +301,7 @@ impl<S: RecordStorage> RecordReader<S> {
             storage,
             read_position,
             redelivered_until: taken_position,
+            taken_position,
         })
     }
 
@@ -333,9 +336,13 @@ impl<S: RecordStorage> RecordReader<S> {
     /// Notes that everything before `end` is about to be seen by the application while it is not yet released.
     #[inline]
     pub fn take_until(&mut self, end: Position) {
-        self.storage
-            .taken_position()
-            .store(end.0, Ordering::Relaxed); // own word
+        // A predecessor may have seen more than we have: its mark must outlive us too.
+        if end > self.taken_position {
+            self.taken_position = end;
+            self.storage
+                .taken_position()
+                .store(end.0, Ordering::Relaxed); // own word
+        }
         // A kill between here and the release must find the note made: the processor completes stores in order for whoever
         // comes after the death, so only the compiler has to be held back.
         compiler_fence(Ordering::SeqCst);

@@ -179,6 +179,8 @@ pub struct SlotReader<S> {
     read_position: Position,
     /// Messages before it may have been seen by a predecessor that died.
     redelivered_until: Position,
+    /// Our own copy of `taken_position`.
+    taken_position: Position,
 }
 
 impl<S: SlotStorage> SlotReader<S> {
@@ -204,6 +206,7 @@ impl<S: SlotStorage> SlotReader<S> {
             storage,
             read_position,
             redelivered_until: taken_position,
+            taken_position,
         })
     }
 
@@ -233,10 +236,14 @@ impl<S: SlotStorage> SlotReader<S> {
     /// Notes that `count` messages are about to be seen by the application while they are not yet released.
     #[inline]
     pub fn take(&mut self, count: u64) {
-        let taken_position = self.read_position.plus(count);
-        self.storage
-            .taken_position()
-            .store(taken_position.0, Ordering::Relaxed); // own word
+        let end = self.read_position.plus(count);
+        // A predecessor may have seen more than we have: its mark must outlive us too.
+        if end > self.taken_position {
+            self.taken_position = end;
+            self.storage
+                .taken_position()
+                .store(end.0, Ordering::Relaxed); // own word
+        }
         // A kill between here and the release must find the note made: the processor completes stores in order for whoever
         // comes after the death, so only the compiler has to be held back.
         compiler_fence(Ordering::SeqCst);
