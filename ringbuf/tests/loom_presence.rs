@@ -54,10 +54,12 @@ fn who_is_seen_attached_has_left_its_name() {
                 record.presence.attach();
             })
         };
-        if record.presence.seen().unwrap().status == Status::Attached {
-            // SAFETY: written before the side was attached.
-            assert_eq!(record.pid.with(|pid| unsafe { *pid }), 42);
+        // Waited for: loom does not come to see the side attached by a single look.
+        while record.presence.seen().unwrap().status != Status::Attached {
+            thread::yield_now();
         }
+        // SAFETY: written before the side was attached.
+        assert_eq!(record.pid.with(|pid| unsafe { *pid }), 42);
         joiner.join().unwrap();
     });
 }

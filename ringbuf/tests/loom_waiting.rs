@@ -38,7 +38,7 @@ impl<S, F: FnMut(&mut S) -> bool> Look for Parked<'_, S, F> {
     fn probe(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
-    fn shares_processor(&mut self) -> bool {
+    fn shares_processor(&mut self, _now: Deadline) -> bool {
         false
     }
 }

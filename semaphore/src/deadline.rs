@@ -41,6 +41,14 @@ impl Deadline {
         }
     }
 
+    /// The moment so many nanoseconds later.
+    #[must_use]
+    pub fn plus_ns(self, later_ns: u64) -> Self {
+        Self {
+            monotonic_ns: self.monotonic_ns.saturating_add(later_ns),
+        }
+    }
+
     /// Whether this moment lies in the past.
     pub fn has_passed(self) -> bool {
         self != Self::NEVER && self <= Self::now()

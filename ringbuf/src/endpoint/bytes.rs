@@ -14,7 +14,7 @@ use super::producer::{Claim, Producer};
 use crate::error::{RecvError, SendError};
 use crate::protocol::ends::{ReadSide, WriteSide};
 use crate::protocol::position::Position;
-use crate::protocol::records::record_len;
+use crate::protocol::records::{HEADER_LEN, record_len};
 
 /// # Sending byte messages
 ///
@@ -93,6 +93,8 @@ impl Producer<[u8]> {
         if len > max {
             return Err(SendError::TooLong { len, max });
         }
+        // A batch may be pending whose caller's `as_ref` has panicked.
+        self.endpoint.side.abort();
         self.endpoint.room(record_len(len as u64), when)
     }
 
@@ -106,7 +108,8 @@ impl Producer<[u8]> {
     /// Sends all or none if there is room for all now; the consumer sees them all at once.
     ///
     /// # Errors
-    /// [`SendError::TooLong`] if they can never fit together, and those of [`try_send`](Self::try_send).
+    /// [`SendError::TooLong`] if one is too long, or if they can never fit together (its lengths then include 8 bytes for each header, and padding), and
+    /// those of [`try_send`](Self::try_send).
     pub fn try_send_exact<B: AsRef<[u8]>>(&mut self, messages: &[B]) -> Result<(), SendError> {
         self.send_exact_when(messages, When::Now)
     }
@@ -142,16 +145,24 @@ impl Producer<[u8]> {
         // Looked at once: `as_ref` of a foreign type may answer differently the next time.
         let messages: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
         let max = self.max_message_len();
-        let units: u64 = messages
-            .iter()
-            .map(|message| record_len(message.len() as u64))
-            .sum();
-        if units > record_len(max as u64) {
+        if let Some(long) = messages.iter().find(|message| message.len() > max) {
             return Err(SendError::TooLong {
-                len: units as usize,
-                max: record_len(max as u64) as usize,
+                len: long.len(),
+                max,
             });
         }
+        let lens = messages
+            .iter()
+            .map(|message| record_len(message.len() as u64));
+        let units = lens.fold(0, u64::saturating_add);
+        let room = self.capacity() as u64 - HEADER_LEN;
+        if units > room {
+            return Err(SendError::TooLong {
+                len: units as usize,
+                max: room as usize,
+            });
+        }
+        self.endpoint.side.abort();
         self.endpoint.room(units, when)?;
         for message in messages {
             // SAFETY: there is room for all of the records.
@@ -440,10 +451,11 @@ impl Consumer<[u8]> {
 
     fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, [u8]>, RecvError> {
         let found = self.endpoint.record(when)?;
-        self.endpoint.side.take_until(found.end());
+        let redelivered = self.endpoint.side.take_until(found.end());
         Ok(Received {
             endpoint: &mut self.endpoint,
             found,
+            redelivered,
             releases: true,
         })
     }
@@ -505,10 +517,11 @@ impl Consumer<[u8]> {
         let mut visited = 0;
         while let Some(found) = next {
             let endpoint = &mut batch.consumer.endpoint;
-            endpoint.side.take_until(found.end());
+            let redelivered = endpoint.side.take_until(found.end());
             visit(&Received {
                 endpoint,
                 found,
+                redelivered,
                 releases: false,
             });
             batch.end = found.end();

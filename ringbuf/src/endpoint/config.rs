@@ -64,7 +64,7 @@ impl Config {
         self
     }
 
-    /// Permission bits of a named ring; 0600 unless chosen. The umask is not applied.
+    /// Permission bits of a named ring; 0600, which must be among them, unless chosen. The umask is not applied.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
@@ -129,6 +129,10 @@ impl Config {
                 "{:#o} has bits beyond the permissions 0777",
                 self.mode
             ));
+        }
+        if self.mode & DEFAULT_MODE != DEFAULT_MODE {
+            let reason = "whoever joins must read and write, the owner too";
+            return invalid(format!("{:#o} lacks bits of 0600: {reason}", self.mode));
         }
         let (default, least) = match M::KIND {
             Kind::SpscSlots => (DEFAULT_SLOTS, 1),
@@ -202,7 +206,8 @@ impl OpenOptions {
         Ok(Ring::new(Arc::new(segment)))
     }
 
-    /// Opens a ring by a descriptor that was inherited or received. A memfd must be sealed.
+    /// Opens a ring by a descriptor that was inherited or received. A memfd must be sealed; whoever passes on a descriptor of a file is trusted not
+    /// to truncate it.
     ///
     /// # Errors
     /// Those of [`open`](Self::open) that do not concern names, and [`Error::NotSealed`].

@@ -11,7 +11,7 @@ use crate::protocol::ends::ReadSide;
 ///
 /// Dropping it closes it: the producer is told [`Disconnected`](crate::SendError::Disconnected), and what was not received stays for a
 /// new consumer. A process that ends without dropping it (`exit`, a crash, SIGKILL) counts as dead.
-/// It does not survive `fork`: in the child, any call but drop ends in SIGSEGV.
+/// It does not survive `fork`: in the child its memory is not there, and nothing but dropping it makes sense.
 #[derive(Debug)]
 pub struct Consumer<M: Message + ?Sized> {
     pub(super) endpoint: Endpoint<M::Reader>,
@@ -60,9 +60,10 @@ impl<M: Message + ?Sized> Consumer<M> {
         M::read_position(&self.endpoint.side).0
     }
 
-    /// Messages before this position may have been seen by a predecessor that died before it released them.
+    /// Messages before this position were handed out before; if it lies beyond [`position`](Self::position), a predecessor
+    /// that died may have acted upon those in between.
     pub fn redelivered_until(&self) -> u64 {
-        M::redelivered_until(&self.endpoint.side).0
+        M::taken_position(&self.endpoint.side).0
     }
 
     /// Leaves the ring; the same as dropping the consumer.
@@ -75,6 +76,7 @@ impl<M: Message + ?Sized> Consumer<M> {
 pub struct Received<'a, M: Message + ?Sized> {
     pub(super) endpoint: &'a mut Endpoint<M::Reader>,
     pub(super) found: M::Found,
+    pub(super) redelivered: bool,
     /// False inside a batch, which is released as a whole.
     pub(super) releases: bool,
 }
@@ -85,9 +87,10 @@ impl<M: Message + ?Sized> Received<'_, M> {
         M::position(&self.endpoint.side, self.found).0
     }
 
-    /// Whether a consumer that died may have seen it already.
+    /// Whether it was handed out before and not released: to a consumer that died, or to one whose guard was forgotten or whose closure
+    /// panicked.
     pub fn redelivered(&self) -> bool {
-        self.position() < M::redelivered_until(&self.endpoint.side).0
+        self.redelivered
     }
 
     /// Gives its space back; the same as dropping it.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use shm_semaphore::{Deadline, EventCount};
 
 use crate::error::{Corruption, Error, RecvError, Role, SendError};
-use crate::participants::{Joined, Peer, Seat};
+use crate::os::descriptors::with_private_table;
+use crate::participants::{Peer, Seat};
 use crate::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
 use crate::protocol::records::{Record, RecordReader, RecordWriter};
 use crate::protocol::slots::{SlotReader, SlotWriter};
@@ -15,9 +16,6 @@ use crate::segment::layout::Geometry;
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::{HasView, View};
 use crate::wait::{Look, Wait, Waited, Waiter};
-
-/// After so many fruitless `try_` calls in a row one of them asks the kernel whether the other side lives.
-const PROBE_EVERY_TRIES: u32 = 1 << 16;
 
 /// Until when a call waits.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +61,6 @@ pub(super) struct Endpoint<S: Mapped> {
     corruption: Option<Corruption>,
     /// Whether anybody may be asleep on the other side.
     notifies: bool,
-    /// Fruitless `try_` calls.
-    tries: u32,
     /// Messages (or batches) published or released since the last wait.
     burst: u64,
 }
@@ -115,8 +111,8 @@ where
         Ok(self.seat.probe_peer(self.side.view())?)
     }
 
-    fn shares_processor(&mut self) -> bool {
-        self.seat.shares_processor(self.side.view())
+    fn shares_processor(&mut self, now: Deadline) -> bool {
+        self.seat.shares_processor(self.side.view(), now)
     }
 }
 
@@ -126,22 +122,24 @@ impl<S: Mapped> Endpoint<S> {
         segment: &Arc<Segment>,
         role: Role,
         wait: Wait,
-        attach: impl FnOnce(View, bool) -> Result<S, Corruption>,
-    ) -> Result<Self, Error> {
+        attach: impl FnOnce(View, bool) -> Result<S, Corruption> + Send,
+    ) -> Result<Self, Error>
+    where
+        S: Send,
+    {
         let ring_spins = segment.geometry.wait == Wait::Spin;
         if ring_spins && wait != Wait::Spin {
             return Err(Error::WaitNotSupported {
                 name: segment.name.to_string(),
             });
         }
-        let Joined {
-            seat,
-            view,
-            predecessor_died,
-        } = Seat::take(segment, role)?;
-        let side = attach(view, predecessor_died)
-            .map_err(|corruption| Error::from_corruption(&segment.name, corruption))?;
-        seat.announce(side.view());
+        let (seat, side) = with_private_table(|| {
+            let joined = Seat::take(segment, role)?;
+            let side = attach(joined.view, joined.predecessor_died)
+                .map_err(|corruption| Error::from_corruption(&segment.name, corruption))?;
+            joined.seat.announce(side.view(), &joined.own)?;
+            Ok((joined.seat, side))
+        })?;
         let waiter = Waiter::new(wait);
         Ok(Self {
             side,
@@ -149,7 +147,6 @@ impl<S: Mapped> Endpoint<S> {
             waiter,
             corruption: None,
             notifies: !ring_spins,
-            tries: 0,
             burst: 0,
         })
     }
@@ -187,21 +184,12 @@ impl<S: Mapped> Endpoint<S> {
             poll,
             gate,
         };
-        let waited = if let Some(deadline) = when.deadline() {
-            let burst = std::mem::take(&mut self.burst);
-            self.waiter.wait_until(deadline, burst, &mut look)
-        } else {
-            self.tries = self.tries.wrapping_add(1);
-            if self.tries.is_multiple_of(PROBE_EVERY_TRIES) {
-                look.probe()?;
+        let waited = match when.deadline() {
+            None => self.waiter.try_once(&mut look),
+            Some(deadline) => {
+                let burst = std::mem::take(&mut self.burst);
+                self.waiter.wait_until(deadline, burst, &mut look)
             }
-            look.is_ready().map(|ready| {
-                if ready {
-                    Waited::Ready
-                } else {
-                    Waited::TimedOut
-                }
-            })
         };
         if let Err(Stop::Corrupt(corruption)) = waited {
             self.corruption = Some(corruption);
@@ -215,9 +203,10 @@ impl<W: Mapped + WriteSide> Endpoint<W> {
     #[inline]
     pub(super) fn room(&mut self, units: u64, when: When) -> Result<(), SendError> {
         self.healthy()?;
-        match poll_room(&mut self.side, units) {
-            Ok(Poll::Ready) => Ok(()),
-            _ => self.room_slow(units, when),
+        let polled = poll_room(&mut self.side, units);
+        match self.checked(polled)? {
+            Poll::Ready => Ok(()),
+            Poll::NotYet | Poll::Ended(_) => self.room_slow(units, when),
         }
     }
 
@@ -253,9 +242,11 @@ impl<R: Mapped + ReadSide> Endpoint<R> {
     #[inline]
     pub(super) fn message(&mut self, when: When) -> Result<(), RecvError> {
         self.healthy()?;
-        match self.side.has_message() {
-            Ok(true) => Ok(()),
-            _ => self.message_slow(when),
+        let has_message = self.side.has_message();
+        if self.checked(has_message)? {
+            Ok(())
+        } else {
+            self.message_slow(when)
         }
     }
 
@@ -299,15 +290,19 @@ impl<S: RecordStorage + HasView> Endpoint<RecordReader<S>> {
     /// Waits for a record and looks at it, once: what is acted upon is what was checked.
     #[inline]
     pub(super) fn record(&mut self, when: When) -> Result<Record, RecvError> {
-        loop {
-            self.healthy()?;
-            let peeked = self.side.peek();
-            if let Some(record) = self.checked(peeked)? {
-                return Ok(record);
-            }
-            // Comes back when a record is there, or with an error.
-            self.message_slow(when)?;
+        self.healthy()?;
+        let peeked = self.side.peek();
+        if let Some(record) = self.checked(peeked)? {
+            return Ok(record);
         }
+        self.message_slow(when)?;
+        // There it was, and only we could have released it.
+        let vanished = Corruption {
+            field: "record.header",
+            found: 0,
+        };
+        let peeked = self.side.peek().and_then(|record| record.ok_or(vanished));
+        Ok(self.checked(peeked)?)
     }
 }
 

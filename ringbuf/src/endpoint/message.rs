@@ -24,9 +24,9 @@ pub trait Message: sealed::Sealed {
     #[doc(hidden)]
     const KIND: Kind;
     #[doc(hidden)]
-    type Writer: Mapped + WriteSide;
+    type Writer: Mapped + WriteSide + Send;
     #[doc(hidden)]
-    type Reader: Mapped + ReadSide;
+    type Reader: Mapped + ReadSide + Send;
     /// A message that was found and not released.
     #[doc(hidden)]
     type Found: Copy + std::fmt::Debug;
@@ -45,7 +45,7 @@ pub trait Message: sealed::Sealed {
     #[doc(hidden)]
     fn read_position(reader: &Self::Reader) -> Position;
     #[doc(hidden)]
-    fn redelivered_until(reader: &Self::Reader) -> Position;
+    fn taken_position(reader: &Self::Reader) -> Position;
     #[doc(hidden)]
     fn release(reader: &mut Self::Reader, found: Self::Found);
 }
@@ -96,8 +96,8 @@ impl<T: Pod> Message for T {
     fn read_position(reader: &Self::Reader) -> Position {
         reader.read_position()
     }
-    fn redelivered_until(reader: &Self::Reader) -> Position {
-        reader.redelivered_until()
+    fn taken_position(reader: &Self::Reader) -> Position {
+        reader.taken_position()
     }
     #[inline]
     fn release(reader: &mut Self::Reader, (): ()) {
@@ -132,8 +132,8 @@ impl Message for [u8] {
     fn read_position(reader: &Self::Reader) -> Position {
         reader.read_position()
     }
-    fn redelivered_until(reader: &Self::Reader) -> Position {
-        reader.redelivered_until()
+    fn taken_position(reader: &Self::Reader) -> Position {
+        reader.taken_position()
     }
     #[inline]
     fn release(reader: &mut Self::Reader, found: Record) {

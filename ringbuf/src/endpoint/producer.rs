@@ -10,7 +10,7 @@ use crate::protocol::ends::WriteSide;
 ///
 /// Dropping it closes it: the consumer receives everything that was sent and is then told
 /// [`Disconnected`](crate::RecvError::Disconnected). A process that ends without dropping it (`exit`, a crash, SIGKILL) counts as dead.
-/// It does not survive `fork`: in the child, any call but drop ends in SIGSEGV.
+/// It does not survive `fork`: in the child its memory is not there, and nothing but dropping it makes sense.
 #[derive(Debug)]
 pub struct Producer<M: Message + ?Sized> {
     pub(super) endpoint: Endpoint<M::Writer>,

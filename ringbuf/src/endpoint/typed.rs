@@ -119,6 +119,9 @@ impl<T: Pod> Producer<T> {
                 max,
             });
         }
+        if messages.is_empty() {
+            return Ok(());
+        }
         self.endpoint.room(messages.len() as u64, when)?;
         self.publish_all(messages);
         Ok(())
@@ -142,9 +145,6 @@ impl<T: Pod> Producer<T> {
 
     /// There is room for all of them.
     fn publish_all(&mut self, messages: &[T]) {
-        if messages.is_empty() {
-            return;
-        }
         for (ahead, message) in messages.iter().enumerate() {
             // SAFETY: the callers have asked for room.
             unsafe { self.endpoint.side.write(ahead as u64, *message) };
@@ -327,10 +327,11 @@ impl<T: Pod> Consumer<T> {
 
     fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, T>, RecvError> {
         self.endpoint.message(when)?;
-        self.endpoint.side.take(1);
+        let redelivered = self.endpoint.side.take(1);
         Ok(Received {
             endpoint: &mut self.endpoint,
             found: (),
+            redelivered,
             releases: true,
         })
     }

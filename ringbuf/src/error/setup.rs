@@ -289,7 +289,7 @@ impl fmt::Display for Error {
             Self::Unsupported { name, what } => {
                 write!(
                     f,
-                    "{name} can't be made: this system lacks {what}; choose another place"
+                    "{name} can't be used: this place lacks {what}; choose another one"
                 )
             }
             Self::Corrupt { name, field, found } => write!(

@@ -86,15 +86,20 @@ pub fn is_memfd(file: BorrowedFd<'_>) -> bool {
 
 /// Gives the file real memory (or disk blocks), so that a full file system is an error here and not a SIGBUS later.
 pub fn allocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    const PIECE_LEN: libc::off_t = 16 << 20;
     let len = libc::off_t::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
-    loop {
+    // In one piece, so that what can't fit is refused before anything is taken. But a signal makes tmpfs undo the piece that it is at,
+    // and under many signals a large one would never get done.
+    let (mut at, mut piece_len) = (0, len);
+    while at < len {
         // SAFETY: an open descriptor.
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len) } {
-            0 => return Ok(()),
-            libc::EINTR => {}
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), at, piece_len.min(len - at)) } {
+            0 => at += piece_len,
+            libc::EINTR => piece_len = piece_len.min(PIECE_LEN),
             error => return Err(io::Error::from_raw_os_error(error)),
         }
     }
+    Ok(())
 }
 
 /// Gives an unnamed file its name, in one step; an error if the name is taken.
@@ -132,5 +137,6 @@ pub fn status(file: BorrowedFd<'_>) -> io::Result<FileStatus> {
 }
 
 fn proc_path(file: BorrowedFd<'_>) -> CString {
-    CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("digits hold no zero byte")
+    CString::new(format!("/proc/thread-self/fd/{}", file.as_raw_fd()))
+        .expect("digits hold no zero byte")
 }

@@ -1,6 +1,8 @@
 //! The operating system: files in shared memory, mappings, locks, clocks. Knows nothing of rings.
 
+pub mod descriptors;
 pub mod file;
+pub mod forks;
 pub mod lock;
 pub mod mapping;
 pub mod process;

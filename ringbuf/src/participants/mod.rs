@@ -2,4 +2,4 @@
 
 mod seat;
 
-pub use seat::{Joined, Peer, Seat, peer_of};
+pub use seat::{Peer, Seat, peer_of};

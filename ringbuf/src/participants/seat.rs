@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use shm_semaphore::Deadline;
 use shm_semaphore::sync::Ordering;
 
 use crate::error::{Corruption, Error, Role};
@@ -18,6 +19,14 @@ use crate::segment::layout::{Control, Kind, Participant};
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::View;
 
+/// Beyond the bytes that prove a life.
+const ANNOUNCED_BYTES: u32 = 1 << 16;
+
+/// A millisecond, roughly, of a clock in nanoseconds.
+const MILLISECOND_BITS: u32 = 20;
+/// For so long a side is taken to be where it waited last.
+const HINT_LASTS_MS: u32 = 50;
+
 impl Role {
     /// The byte that its holder locks, and its place in the table of participants.
     pub(crate) fn slot(self) -> usize {
@@ -25,6 +34,11 @@ impl Role {
             Self::Producer => 0,
             Self::Consumer => 1,
         }
+    }
+
+    /// The byte that its holder locks when its record tells who it is.
+    fn announced_byte(self) -> u32 {
+        ANNOUNCED_BYTES + self.slot() as u32
     }
 
     fn other(self) -> Self {
@@ -76,10 +90,13 @@ pub struct Joined {
     pub view: View,
     /// Whether the predecessor died, and what it left must be repaired.
     pub predecessor_died: bool,
+    /// The description that holds the lock, for [`Seat::announce`]. Once this is closed the mapping alone holds it.
+    pub own: OwnedFd,
 }
 
 impl Seat {
-    /// Takes a side: locks its byte through a description of our own, and leaves that description to the mapping alone.
+    /// Takes a side: locks its byte through a description of our own, which is to be left to the mapping alone. Called with a private
+    /// table of descriptors, or a child that is forked in these moments would keep the description, and us alive, for ever.
     pub fn take(segment: &Arc<Segment>, role: Role) -> Result<Joined, Error> {
         let name = &segment.name;
         let os = |operation| move |source| Error::from_io(operation, name, source);
@@ -87,7 +104,7 @@ impl Seat {
         if !lock::try_lock(own.as_fd(), role.slot() as u32).map_err(os("lock"))? {
             return Err(Self::taken(segment, role));
         }
-        let view = map(segment, own).map_err(os("map"))?;
+        let view = map(segment, own.as_fd()).map_err(os("map"))?;
         let seen = role.record(view.control()).presence.seen();
         let status = seen
             .map_err(|corruption| Error::from_corruption(name, corruption))?
@@ -101,13 +118,15 @@ impl Seat {
             seat,
             view,
             predecessor_died,
+            own,
         })
     }
 
+    /// The refusal. The record is that of the living holder only once that one has locked its second byte; before, it is its predecessor's.
     fn taken(segment: &Arc<Segment>, role: Role) -> Error {
-        let holder = peer_of(segment, role);
-        let (pid, since) = match holder {
-            Ok(Peer::Attached { pid, since }) => (Some(pid), Some(since)),
+        let is_announced = lock::is_locked(segment.file.as_fd(), role.announced_byte());
+        let (pid, since) = match is_announced.map(|known| known.then(|| peer_of(segment, role))) {
+            Ok(Some(Ok(Peer::Attached { pid, since }))) => (Some(pid), Some(since)),
             _ => (None, None),
         };
         Error::RoleTaken {
@@ -118,19 +137,23 @@ impl Seat {
         }
     }
 
-    /// Tells the other side that we are here.
-    pub fn announce(&self, view: &View) {
+    /// Tells the other side that we are here, and whoever is refused who we are.
+    pub fn announce(&self, view: &View, own: &OwnedFd) -> Result<(), Error> {
         let record = self.role.record(view.control());
-        // Relaxed, both: told to people, and published by the store inside `attach`.
+        // Relaxed, all: told to people, and published by the store inside `attach`.
         record
             .pid
             .store(u64::from(std::process::id()), Ordering::Relaxed);
         record
             .attached_at_ns
             .store(process::real_time_ns(), Ordering::Relaxed);
+        record.scratch.waited.store(0, Ordering::Relaxed);
         record.presence.attach();
         view.control().not_empty.event.notify_all();
         view.control().not_full.event.notify_all();
+        lock::try_lock(own.as_fd(), self.role.announced_byte())
+            .map_err(|source| Error::from_io("lock", &self.segment.name, source))?;
+        Ok(())
     }
 
     /// Tells the other side that we leave.
@@ -158,18 +181,22 @@ impl Seat {
         describe(self.role.other().record(view.control()))
     }
 
-    /// Notes the processor that we wait on, and says whether the other side waited on the same one last.
-    pub fn shares_processor(&self, view: &View) -> bool {
+    /// Notes the processor that we wait on, and says whether the other side waited on the same one lately.
+    pub fn shares_processor(&self, view: &View, now: Deadline) -> bool {
         let Some(processor) = process::processor() else {
             return false;
         };
-        let own = &self.role.record(view.control()).scratch.processor;
-        let other = &self.role.other().record(view.control()).scratch.processor;
+        let own = &self.role.record(view.control()).scratch.waited;
+        let other = &self.role.other().record(view.control()).scratch.waited;
+        let now_ms = now.as_monotonic_ns() >> MILLISECOND_BITS;
+        let waits = now_ms << 32 | u64::from(processor + 1);
         // Relaxed, all: a hint.
-        if own.load(Ordering::Relaxed) != processor + 1 {
-            own.store(processor + 1, Ordering::Relaxed);
+        if own.load(Ordering::Relaxed) != waits {
+            own.store(waits, Ordering::Relaxed);
         }
-        other.load(Ordering::Relaxed) == processor + 1
+        let waited = other.load(Ordering::Relaxed);
+        let same = waited as u32 == processor + 1;
+        same && (now_ms as u32).wrapping_sub((waited >> 32) as u32) <= HINT_LASTS_MS
     }
 }
 
@@ -222,14 +249,13 @@ pub fn peer_of(segment: &Segment, role: Role) -> Result<Peer, Error> {
 }
 
 /// Maps a segment through a description that nothing else will hold.
-fn map(segment: &Segment, own: OwnedFd) -> std::io::Result<View> {
+fn map(segment: &Segment, own: BorrowedFd<'_>) -> std::io::Result<View> {
     let geometry = segment.geometry;
     let mirrored_len = if geometry.kind == Kind::SpscRecords {
         geometry.data_len
     } else {
         0
     };
-    let mapping = Mapping::new(own.as_fd(), geometry.total_len(), mirrored_len)?;
-    drop(own);
+    let mapping = Mapping::new(own, geometry.total_len(), mirrored_len)?;
     Ok(View::new(mapping, geometry))
 }

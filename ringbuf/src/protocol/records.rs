@@ -83,6 +83,13 @@ fn parse_header(
     Ok(Some(payload_len))
 }
 
+/// Keeps the compiler from moving a store of payload behind the store of a header. To the compiler the two images of the ring are
+/// different memory; the processor knows that they are one, and keeps stores to one place in order.
+#[inline]
+fn settle_images() {
+    compiler_fence(Ordering::SeqCst);
+}
+
 /// The producer's side of the protocol.
 #[derive(Debug)]
 pub struct RecordWriter<S> {
@@ -171,6 +178,7 @@ impl<S: RecordStorage> RecordWriter<S> {
         if self.pending_len == 0 {
             self.first_header = header;
         } else {
+            settle_images();
             let word = self.storage.header(position.index(self.storage.capacity()));
             // Relaxed: behind a header that is not published yet; its Release covers this one.
             word.store(header, Ordering::Relaxed);
@@ -186,6 +194,7 @@ impl<S: RecordStorage> RecordWriter<S> {
         }
         let capacity = self.storage.capacity();
         let end = self.write_position.plus(self.pending_len);
+        settle_images();
         // Relaxed: covered by the Release below.
         self.storage
             .header(end.index(capacity))
@@ -223,7 +232,8 @@ impl<S: RecordStorage> WriteSide for RecordWriter<S> {
         }
         let read_position = Position(self.storage.read_position().load(Ordering::Acquire)); // edge: record_free.acquire
         let used = self.write_position.distance_from(read_position);
-        if used > capacity {
+        // Neither beyond what was written nor back.
+        if used > self.write_position.distance_from(self.cached_read_position) {
             return Err(Corruption {
                 field: "read_position",
                 found: read_position.0,
@@ -270,9 +280,7 @@ impl Record {
 pub struct RecordReader<S> {
     storage: S,
     read_position: Position,
-    /// Records before it may have been seen by a predecessor that died.
-    redelivered_until: Position,
-    /// Our own copy of `taken_position`.
+    /// Records before it were handed out before, by us or by a predecessor: our own copy of the shared word.
     taken_position: Position,
 }
 
@@ -300,7 +308,6 @@ impl<S: RecordStorage> RecordReader<S> {
         Ok(Self {
             storage,
             read_position,
-            redelivered_until: taken_position,
             taken_position,
         })
     }
@@ -333,11 +340,13 @@ impl<S: RecordStorage> RecordReader<S> {
         Ok(Some(record))
     }
 
-    /// Notes that everything before `end` is about to be seen by the application while it is not yet released.
+    /// Notes that everything before `end` is about to be seen by the application while it is not yet released; says whether it
+    /// was before.
     #[inline]
-    pub fn take_until(&mut self, end: Position) {
+    pub fn take_until(&mut self, end: Position) -> bool {
+        let taken_before = end <= self.taken_position;
         // A predecessor may have seen more than we have: its mark must outlive us too.
-        if end > self.taken_position {
+        if !taken_before {
             self.taken_position = end;
             self.storage
                 .taken_position()
@@ -346,6 +355,7 @@ impl<S: RecordStorage> RecordReader<S> {
         // A kill between here and the release must find the note made: the processor completes stores in order for whoever
         // comes after the death, so only the compiler has to be held back.
         compiler_fence(Ordering::SeqCst);
+        taken_before
     }
 
     /// Copies a part of a record's payload.
@@ -374,9 +384,9 @@ impl<S: RecordStorage> RecordReader<S> {
         self.read_position
     }
 
-    /// Records before this position may have been seen by a predecessor that died.
-    pub fn redelivered_until(&self) -> Position {
-        self.redelivered_until
+    /// Records before this position were handed out before.
+    pub fn taken_position(&self) -> Position {
+        self.taken_position
     }
 }
 

@@ -104,7 +104,8 @@ impl<S: SlotStorage> SlotWriter<S> {
         }
         let read_position = Position(self.storage.read_position().load(Ordering::Acquire)); // edge: slot_free.acquire
         let used = self.write_position.distance_from(read_position);
-        if used > capacity {
+        // Neither beyond what was written nor back.
+        if used > self.write_position.distance_from(self.cached_read_position) {
             return Err(Corruption {
                 field: "read_position",
                 found: read_position.0,
@@ -177,9 +178,7 @@ impl<S: SlotStorage> WriteSide for SlotWriter<S> {
 pub struct SlotReader<S> {
     storage: S,
     read_position: Position,
-    /// Messages before it may have been seen by a predecessor that died.
-    redelivered_until: Position,
-    /// Our own copy of `taken_position`.
+    /// Messages before it were handed out before, by us or by a predecessor: our own copy of the shared word.
     taken_position: Position,
 }
 
@@ -205,7 +204,6 @@ impl<S: SlotStorage> SlotReader<S> {
         Ok(Self {
             storage,
             read_position,
-            redelivered_until: taken_position,
             taken_position,
         })
     }
@@ -233,12 +231,14 @@ impl<S: SlotStorage> SlotReader<S> {
         Ok(false)
     }
 
-    /// Notes that `count` messages are about to be seen by the application while they are not yet released.
+    /// Notes that `count` messages are about to be seen by the application while they are not yet released; says
+    /// whether they were before.
     #[inline]
-    pub fn take(&mut self, count: u64) {
+    pub fn take(&mut self, count: u64) -> bool {
         let end = self.read_position.plus(count);
+        let taken_before = end <= self.taken_position;
         // A predecessor may have seen more than we have: its mark must outlive us too.
-        if end > self.taken_position {
+        if !taken_before {
             self.taken_position = end;
             self.storage
                 .taken_position()
@@ -247,6 +247,7 @@ impl<S: SlotStorage> SlotReader<S> {
         // A kill between here and the release must find the note made: the processor completes stores in order for whoever
         // comes after the death, so only the compiler has to be held back.
         compiler_fence(Ordering::SeqCst);
+        taken_before
     }
 
     /// Copies the message `ahead` of the read position.
@@ -277,9 +278,9 @@ impl<S: SlotStorage> SlotReader<S> {
         self.read_position
     }
 
-    /// Messages before this position may have been seen by a predecessor that died.
-    pub fn redelivered_until(&self) -> Position {
-        self.redelivered_until
+    /// Messages before this position were handed out before.
+    pub fn taken_position(&self) -> Position {
+        self.taken_position
     }
 }
 

@@ -21,7 +21,7 @@ use std::fmt;
 use std::mem::{align_of, offset_of, size_of};
 
 use shm_semaphore::EventCount;
-use shm_semaphore::sync::{AtomicU32, AtomicU64};
+use shm_semaphore::sync::AtomicU64;
 
 use super::name::Name;
 use crate::error::Error;
@@ -85,8 +85,8 @@ pub struct Participant {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct ScratchLine {
-    /// The processor that it waited on last, plus one; 0 is unknown.
-    pub processor: AtomicU32,
+    /// Where and when it waited last: milliseconds (of 2²⁰ ns) of the monotonic clock << 32 | processor + 1; 0 is unknown.
+    pub waited: AtomicU64,
 }
 
 /// The words that both sides share.
@@ -194,7 +194,7 @@ impl Geometry {
     /// Lays out a ring; `None` if it would not fit into the address space.
     pub fn new(kind: Kind, capacity: u64, payload: PayloadType, wait: Wait) -> Option<Self> {
         let data_offset = CONTROL_END.next_multiple_of(page_len());
-        if payload.align > CONTROL_END {
+        if payload.align > page_len() {
             return None;
         }
         // A small payload and its sequence share 16 bytes, aligned so that they never straddle a line.

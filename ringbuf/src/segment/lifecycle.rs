@@ -6,10 +6,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::layout::{Geometry, HEADER_LEN, Header, Kind, MAGIC, PayloadType};
+use super::layout::{Geometry, HEADER_LEN, Header, Kind, MAGIC, PayloadType, page_len};
 use super::name::Name;
 use crate::error::Error;
-use crate::os::{file, process};
+use crate::os::{file, lock, process};
 
 /// A file that was created or checked.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub fn create(name: Name, geometry: Geometry, mode: u32) -> Result<Segment, Erro
         }
     })?;
     fill(file.as_fd(), &name, &geometry)?;
-    file::link(file.as_fd(), &name.file())
-        .map_err(|source| Error::from_io("name", &name, source))?;
+    check_locks(file.as_fd(), &name)?;
+    file::link(file.as_fd(), &name.file()).map_err(|source| from_proc_io("name", &name, source))?;
     Ok(Segment {
         file,
         geometry,
@@ -55,6 +55,31 @@ pub fn create_anonymous(geometry: Geometry) -> Result<Segment, Error> {
         geometry,
         name,
     })
+}
+
+/// Refuses a place where nobody could be known to be alive.
+fn check_locks(file: BorrowedFd<'_>, name: &Name) -> Result<(), Error> {
+    let what = "locks that last as long as a mapping (overlayfs, for one, has none)";
+    match lock::outlives_its_descriptor(file, page_len()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Unsupported {
+            name: name.to_string(),
+            what,
+        }),
+        Err(source) => Err(from_proc_io("lock", name, source)),
+    }
+}
+
+/// For what goes through `/proc/thread-self/fd`.
+fn from_proc_io(operation: &'static str, name: &Name, source: io::Error) -> Error {
+    let no_proc = !std::path::Path::new("/proc/thread-self/fd").exists();
+    if source.kind() == io::ErrorKind::NotFound && no_proc {
+        return Error::Unsupported {
+            name: name.to_string(),
+            what: "a mounted /proc",
+        };
+    }
+    Error::from_io(operation, name, source)
 }
 
 fn fill(file: BorrowedFd<'_>, name: &Name, geometry: &Geometry) -> Result<(), Error> {
@@ -94,7 +119,7 @@ pub fn open(
     })
 }
 
-/// Checks a segment that came as a descriptor. Whoever passed it on is trusted with its ownership, but not with its length.
+/// Checks a segment that came as a descriptor. Whoever passed it on is trusted with its ownership; with its length only if it is no memfd.
 pub fn from_fd(file: OwnedFd, kind: Kind, payload: PayloadType) -> Result<Segment, Error> {
     let name = Name::anonymous();
     if file::is_memfd(file.as_fd()) && !file::is_sealed(file.as_fd()) {
@@ -151,6 +176,7 @@ fn check(
         });
     }
     let geometry = Header::from_words(words).validate(&name, status.len, kind, payload)?;
+    check_locks(file.as_fd(), &name)?;
     Ok(Segment {
         file,
         geometry,

@@ -130,7 +130,8 @@ pub trait HasView: Words {
 #[derive(Debug)]
 pub struct MappedSlots<T> {
     view: View,
-    payload: PhantomData<T>,
+    /// A `T` is only ever copied in and out, so the storage goes to any thread.
+    payload: PhantomData<fn(T) -> T>,
 }
 
 impl<T> MappedSlots<T> {

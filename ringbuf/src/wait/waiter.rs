@@ -1,14 +1,12 @@
 //! The one loop that waits.
 
-use std::time::Duration;
-
 use shm_semaphore::sync::{spin_loop, yield_now};
-use shm_semaphore::{Deadline, EventCount, WaitResult};
+use shm_semaphore::{Deadline, EventCount};
 
 use super::Wait;
 use super::catch_up::CatchUp;
 
-/// Looks between two glances at the clock; one look and one pause take some 10 ns.
+/// Looks between two glances at the clock; one look and one pause take some 10 ns. Also the fruitless `try_` calls between two.
 const LOOKS_PER_ROUND: u32 = 64;
 /// The longest spin of [`Wait::SpinThenPark`]: about what a sleep and a wakeup cost.
 const SPIN_NS_MAX: u64 = 50_000;
@@ -16,10 +14,10 @@ const SPIN_NS_MAX: u64 = 50_000;
 const SPIN_NS_MIN: u64 = 1_000;
 /// Every so many waits the longest spin is tried, so that a side that fell asleep too early finds out.
 const TRIAL_EVERY: u32 = 16;
-/// The longest sleep before a waiter looks by itself whether the other side lives.
-const SLICE: Duration = Duration::from_millis(20);
-/// The same while spinning.
-const PROBE_EVERY_NS: u64 = 1_000_000;
+/// How often a side that can't go on asks whether the other one lives; also the longest sleep.
+const PROBE_EVERY_NS: u64 = 20_000_000;
+/// The same for one that does nothing but spin.
+const PROBE_EVERY_NS_SPINNING: u64 = 1_000_000;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +42,8 @@ pub trait Look {
     /// Finds out by other means whether the other side is still there; the next `is_ready` shows it.
     fn probe(&mut self) -> Result<(), Self::Stop>;
 
-    /// Whether the other side waited on our processor last, so that spinning would only keep it away.
-    fn shares_processor(&mut self) -> bool;
+    /// Whether the other side waited on our processor lately, so that spinning would only keep it away.
+    fn shares_processor(&mut self, now: Deadline) -> bool;
 }
 
 /// An endpoint's way of waiting, with what it has learnt.
@@ -56,6 +54,10 @@ pub struct Waiter {
     spin_ns: u64,
     waits: u32,
     catch_up: CatchUp,
+    /// Fruitless `try_` calls.
+    tries: u32,
+    /// When the kernel was last asked about the other side. It outlives a wait: short waits must find out as well.
+    probed: Deadline,
 }
 
 impl Waiter {
@@ -66,7 +68,18 @@ impl Waiter {
             spin_ns: SPIN_NS_MAX,
             waits: 0,
             catch_up: CatchUp::default(),
+            tries: 0,
+            probed: Deadline::now(),
         }
+    }
+
+    /// Does not wait. If this has been fruitless for a while, asks for the other side and looks once more.
+    pub fn try_once<L: Look>(&mut self, look: &mut L) -> Result<Waited, L::Stop> {
+        self.tries = self.tries.wrapping_add(1);
+        if self.tries.is_multiple_of(LOOKS_PER_ROUND) {
+            self.probe_if_due(Deadline::now(), look)?;
+        }
+        last_look(look)
     }
 
     /// Waits until the condition holds, the deadline passes, or there is a reason to stop. `burst` messages were handled since the
@@ -81,87 +94,102 @@ impl Waiter {
             self.catch_up.pause(burst);
         }
         self.waits = self.waits.wrapping_add(1);
-        match self.strategy {
-            Wait::Spin => spin(deadline, u64::MAX, look)
-                .map(|spun| spun.expect("an endless spin ends with an answer")),
-            Wait::SpinThenPark => {
-                let trial = self.waits.is_multiple_of(TRIAL_EVERY);
-                let budget_ns = if trial { SPIN_NS_MAX } else { self.spin_ns };
-                if let Some(waited) = spin(deadline, budget_ns, look)? {
-                    self.spin_ns += (SPIN_NS_MAX - self.spin_ns) / 8;
-                    return Ok(waited);
-                }
-                self.spin_ns -= (self.spin_ns - SPIN_NS_MIN) / 8;
-                park(deadline, look)
-            }
-            Wait::Park => park(deadline, look),
+        let budget_ns = match self.strategy {
+            Wait::Spin => u64::MAX,
+            Wait::SpinThenPark if self.waits.is_multiple_of(TRIAL_EVERY) => SPIN_NS_MAX,
+            Wait::SpinThenPark => self.spin_ns,
+            Wait::Park => return self.park(deadline, look),
+        };
+        if let Some(waited) = self.spin(deadline, budget_ns, look)? {
+            self.spin_ns += (SPIN_NS_MAX - self.spin_ns) / 8;
+            return Ok(waited);
         }
+        self.spin_ns -= (self.spin_ns - SPIN_NS_MIN) / 8;
+        self.park(deadline, look)
     }
-}
 
-/// Spins; `None` if the budget ran out.
-fn spin<L: Look>(
-    deadline: Deadline,
-    budget_ns: u64,
-    look: &mut L,
-) -> Result<Option<Waited>, L::Stop> {
-    for _ in 0..LOOKS_PER_ROUND {
-        if look.is_ready()? {
-            return Ok(Some(Waited::Ready));
-        }
-        spin_loop();
-    }
-    let parks = budget_ns != u64::MAX;
-    let started_ns = Deadline::now().as_monotonic_ns();
-    let mut probed_ns = started_ns;
-    loop {
-        let shares_processor = look.shares_processor();
-        if shares_processor && parks {
-            return Ok(None);
-        }
+    /// Spins; `None` if the budget ran out, or if spinning makes no sense.
+    fn spin<L: Look>(
+        &mut self,
+        deadline: Deadline,
+        budget_ns: u64,
+        look: &mut L,
+    ) -> Result<Option<Waited>, L::Stop> {
         for _ in 0..LOOKS_PER_ROUND {
             if look.is_ready()? {
                 return Ok(Some(Waited::Ready));
             }
-            if shares_processor {
-                yield_now();
-            } else {
+            spin_loop();
+        }
+        let mut now = Deadline::now();
+        let until = now.plus_ns(budget_ns);
+        loop {
+            let shares_processor = look.shares_processor(now);
+            if shares_processor && self.strategy == Wait::SpinThenPark {
+                return Ok(None);
+            }
+            for _ in 0..LOOKS_PER_ROUND {
+                if look.is_ready()? {
+                    return Ok(Some(Waited::Ready));
+                }
+                if shares_processor {
+                    // May take long: back to the clock.
+                    yield_now();
+                    break;
+                }
                 spin_loop();
             }
+            now = Deadline::now();
+            self.probe_if_due(now, look)?;
+            if now >= deadline {
+                return last_look(look).map(Some);
+            }
+            if now >= until {
+                return Ok(None);
+            }
         }
-        let now = Deadline::now();
-        if now >= deadline {
-            return Ok(Some(Waited::TimedOut));
+    }
+
+    /// Sleeps, in slices: a peer that was killed before it could notify is found out, and so is one that is gone altogether.
+    fn park<L: Look>(&mut self, deadline: Deadline, look: &mut L) -> Result<Waited, L::Stop> {
+        loop {
+            let key = look.gate().prepare_wait();
+            let now = Deadline::now();
+            // Leaves word of where we are, for a peer that thinks of spinning.
+            look.shares_processor(now);
+            // By the clock, and not when a sleep has timed out: signals may end every sleep before that.
+            self.probe_if_due(now, look)?;
+            if look.is_ready()? {
+                look.gate().cancel_wait(key);
+                return Ok(Waited::Ready);
+            }
+            if now >= deadline {
+                return Ok(Waited::TimedOut);
+            }
+            look.gate()
+                .wait(key, deadline.min(self.probed.plus_ns(PROBE_EVERY_NS)));
         }
-        if now.as_monotonic_ns() - started_ns >= budget_ns {
-            return Ok(None);
-        }
-        if now.as_monotonic_ns() - probed_ns >= PROBE_EVERY_NS {
-            probed_ns = now.as_monotonic_ns();
+    }
+
+    fn probe_if_due<L: Look>(&mut self, now: Deadline, look: &mut L) -> Result<(), L::Stop> {
+        let every_ns = if self.strategy == Wait::Spin {
+            PROBE_EVERY_NS_SPINNING
+        } else {
+            PROBE_EVERY_NS
+        };
+        if now >= self.probed.plus_ns(every_ns) {
+            self.probed = now;
             look.probe()?;
         }
+        Ok(())
     }
 }
 
-/// Sleeps, in slices: a peer that was killed before it could notify is found out, and so is one that is gone altogether.
-fn park<L: Look>(deadline: Deadline, look: &mut L) -> Result<Waited, L::Stop> {
-    // Leaves word of where we are, for a peer that thinks of spinning.
-    look.shares_processor();
-    loop {
-        let key = look.gate().prepare_wait();
-        if look.is_ready()? {
-            look.gate().cancel_wait(key);
-            return Ok(Waited::Ready);
-        }
-        let slept = look.gate().wait(key, deadline.min(Deadline::after(SLICE)));
-        if look.is_ready()? {
-            return Ok(Waited::Ready);
-        }
-        if deadline.has_passed() {
-            return Ok(Waited::TimedOut);
-        }
-        if slept == WaitResult::TimedOut {
-            look.probe()?;
-        }
-    }
+/// At the deadline: what has come until now counts.
+fn last_look<L: Look>(look: &mut L) -> Result<Waited, L::Stop> {
+    Ok(if look.is_ready()? {
+        Waited::Ready
+    } else {
+        Waited::TimedOut
+    })
 }
