@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration_tests::watchdog;
+use integration_tests::{short_or_long, watchdog};
 use shm_ringbuf::{Config, Consumer, Producer, RecvError, SendError};
 
 const SHORT: Duration = Duration::from_millis(30);
@@ -102,6 +102,53 @@ fn a_batch_waits_until_all_of_it_fits() {
     });
     tx.send_exact(&[5, 6, 7, 8]).unwrap();
     assert_eq!(receiver.join().unwrap(), (0..9).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_batch_appears_on_the_other_side_all_at_once() {
+    const BATCH: usize = 8;
+    let _watchdog = watchdog!(60);
+    let rounds = short_or_long(50_000, 2_000_000);
+    let (mut tx, mut rx) = words(8 * BATCH);
+    let sender = std::thread::spawn(move || {
+        for round in 0..rounds {
+            tx.send_exact(&[round; BATCH]).unwrap();
+        }
+    });
+    let mut buffer = [0; 8 * BATCH];
+    let mut received = 0;
+    while received < rounds as usize * BATCH {
+        let count = match rx.try_recv_up_to(&mut buffer) {
+            Err(RecvError::Empty) => continue,
+            result => result.unwrap(),
+        };
+        assert_eq!(count % BATCH, 0, "a part of a batch was to be seen");
+        received += count;
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_batch_of_bytes_appears_on_the_other_side_all_at_once() {
+    let _watchdog = watchdog!(60);
+    let rounds = short_or_long(20_000, 1_000_000);
+    let (mut tx, mut rx) = bytes(1 << 14);
+    let sender = std::thread::spawn(move || {
+        for _ in 0..rounds {
+            tx.send_exact(&[&[1; 9][..], &[2; 40], &[3; 0], &[4; 100]])
+                .unwrap();
+        }
+    });
+    let mut received = 0;
+    while received < 4 * rounds {
+        let count = match rx.try_recv_up_to(usize::MAX, |_| ()) {
+            Err(RecvError::Empty) => continue,
+            result => result.unwrap(),
+        };
+        assert_eq!(count % 4, 0, "a part of a batch was to be seen");
+        received += count;
+    }
+    sender.join().unwrap();
 }
 
 #[test]

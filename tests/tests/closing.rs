@@ -1,11 +1,12 @@
 //! A clean end: everything that was sent is delivered first, then both sides know.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use integration_tests::children;
 use integration_tests::forms::{Form, WaitWay};
 use integration_tests::names::Name;
-use integration_tests::{ring_peer, watchdog};
+use integration_tests::{ring_peer, short_or_long, watchdog};
 use shm_ringbuf::{Config, Peer, RecvError, Ring, SendError};
 
 /// Long enough that the other process sleeps by then.
@@ -195,6 +196,37 @@ fn a_message_held_over_the_close_of_the_consumer_comes_again() {
     let mut rx = ring.consumer().unwrap();
     assert_eq!(rx.recv_ref().unwrap().read(), 0);
     assert_eq!(rx.recv(), Ok(1));
+}
+
+#[test]
+fn the_end_never_overtakes_the_last_message() {
+    let _watchdog = watchdog!(60);
+    let ring = Config::spsc().capacity(8).anonymous::<u64>().unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let (attached, wait_until_attached) = channel();
+    let (received, wait_until_received) = channel();
+    let rounds = short_or_long(20_000, 1_000_000);
+    let sender = std::thread::spawn(move || {
+        for round in 0..rounds {
+            let mut tx = ring.producer().unwrap();
+            attached.send(()).unwrap();
+            tx.send(round).unwrap();
+            tx.close();
+            wait_until_received.recv().unwrap();
+        }
+    });
+    for round in 0..rounds {
+        wait_until_attached.recv().unwrap();
+        let message = loop {
+            match rx.try_recv() {
+                Err(RecvError::Empty) => std::hint::spin_loop(),
+                result => break result,
+            }
+        };
+        assert_eq!(message, Ok(round), "the close came after it");
+        received.send(()).unwrap();
+    }
+    sender.join().unwrap();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Processes that fork with an endpoint or a ring in hand.
 
+use std::time::Duration;
+
 use integration_tests::children::Peer;
 use integration_tests::names::Name;
 use integration_tests::{ring_peer, watchdog};
@@ -56,7 +58,11 @@ fn a_child_that_lives_on_does_not_keep_its_dead_parent_alive() {
     let child: i32 = said.strip_prefix("lingering ").unwrap().parse().unwrap();
     (1..=3).for_each(|n| assert_eq!(rx.recv(), Ok(n)));
     parent.kill();
-    assert_eq!(rx.recv(), Err(RecvError::OwnerDied));
+    let before_the_child_ends = Duration::from_secs(10);
+    assert_eq!(
+        rx.recv_timeout(before_the_child_ends),
+        Err(RecvError::OwnerDied)
+    );
     drop(ring.producer().expect("its owner is dead"));
     kill(Pid::from_raw(child), Signal::SIGKILL).expect("the child had lived on");
 }

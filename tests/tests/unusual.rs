@@ -10,9 +10,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use integration_tests::children::Peer;
 use integration_tests::names::Name;
 use integration_tests::pattern::Pattern;
-use integration_tests::watchdog;
+use integration_tests::{ring_peer, watchdog};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use shm_ringbuf::bytemuck::{Pod, Zeroable};
@@ -153,6 +154,40 @@ fn byte_positions_pass_every_power_of_two_that_a_narrower_counter_would_wrap_at(
             assert!(guard.position() >= far && guard.position() < far + 25_000);
             assert_eq!(pattern.check(id, &guard.to_vec()), Ok(()));
         }
+    }
+}
+
+#[test]
+fn what_a_dead_producer_published_of_a_batch_without_its_first_message_is_never_seen() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("half-batch");
+    let ring: Ring<u64> = Config::spsc().capacity(4).create(name.as_str()).unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let more = ["--name", name.as_str(), "--form", "word"];
+    let mut producer = Peer::start(ring_peer!(), &[&["producer"], &more[..]].concat());
+    producer.expect("ready");
+    assert_eq!(producer.ask("send 1"), "sent 1");
+    producer.kill();
+    assert_eq!(rx.recv(), Ok(0));
+    // As if it had been killed within a batch of three, which is published from its end: `docs/layout.md` says where.
+    let file = std::fs::File::options()
+        .write(true)
+        .open(name.file())
+        .unwrap();
+    for position in [2_u64, 3] {
+        let slot = [(position + 1).to_ne_bytes(), 666_u64.to_ne_bytes()].concat();
+        file.write_all_at(&slot, 8192 + 16 * position).unwrap();
+    }
+    assert_eq!(rx.recv(), Err(RecvError::OwnerDied));
+    let mut tx = ring.producer().unwrap();
+    for n in 1..20 {
+        tx.try_send(n).unwrap();
+        assert_eq!(rx.try_recv(), Ok(n));
+        assert_eq!(
+            rx.try_recv(),
+            Err(RecvError::Empty),
+            "nothing uncommitted is seen"
+        );
     }
 }
 
