@@ -327,7 +327,7 @@ impl<T: Pod> Consumer<T> {
 
     fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, T>, RecvError> {
         self.endpoint.message(when)?;
-        let redelivered = self.endpoint.side.take(1);
+        let redelivered = self.endpoint.side.take();
         Ok(Received {
             endpoint: &mut self.endpoint,
             found: (),

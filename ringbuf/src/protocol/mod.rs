@@ -1,6 +1,7 @@
 //! The algorithms, and nothing else: no mapping, no system call, no clock. They see memory through the traits of [`storage`], and
 //! atomics through the facade, so that loom runs the code that ships.
 
+pub mod cursor;
 pub mod ends;
 pub mod position;
 pub mod presence;

@@ -14,12 +14,12 @@
 //!
 //! | step | access | pairs with |
 //! |---|---|---|
-//! | P1 | producer reads `read_position`, Acquire (`record_free`) | C3 |
+//! | P1 | producer reads `read_position`, Acquire (`space`) | C3 |
 //! | P2 | producer writes the payload, and zero into the next header | |
 //! | P3 | producer stores the header, Release (`record_full`) | C1 |
 //! | C1 | consumer reads the header, Acquire (`record_full`) | P3 |
 //! | C2 | consumer reads the payload | |
-//! | C3 | consumer stores `read_position`, Release (`record_free`) | P1 |
+//! | C3 | consumer stores `read_position`, Release (`space`) | P1 |
 //!
 //! P3 to C1: a consumer that sees a header sees the payload, and a zero (or a later commit) behind it. C3 to P1: a producer that
 //! writes over a record does so after the consumer's last look at it.
@@ -33,6 +33,7 @@
 
 use shm_semaphore::sync::{Ordering, compiler_fence};
 
+use super::cursor::{ReadCursor, WriteCursor};
 use super::ends::{ReadSide, WriteSide};
 use super::position::{Capacity, Position};
 use super::storage::RecordStorage;
@@ -94,9 +95,7 @@ fn settle_images() {
 #[derive(Debug)]
 pub struct RecordWriter<S> {
     storage: S,
-    write_position: Position,
-    /// What `read_position` was when we last had to know.
-    cached_read_position: Position,
+    cursor: WriteCursor,
     /// Bytes of the batch that is being written, from the write position on.
     pending_len: u64,
     /// The first header of that batch, held back until it is published.
@@ -107,38 +106,26 @@ impl<S: RecordStorage> RecordWriter<S> {
     /// Joins behind the last committed record.
     pub fn attach(storage: S) -> Result<Self, Corruption> {
         let capacity = storage.capacity();
-        let read_position = Position(storage.read_position().load(Ordering::Acquire)); // edge: record_free.acquire
-        if read_position.0.checked_add(2 * capacity.get()).is_none()
-            || !read_position.0.is_multiple_of(HEADER_LEN)
-        {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        let mut write_position = read_position;
-        loop {
-            let header = storage.header(write_position.index(capacity));
-            // Relaxed: we follow a predecessor that is gone; the kernel's lock on the role ordered its stores before us.
-            let found = header.load(Ordering::Relaxed);
-            let Some(payload_len) = parse_header(write_position, found, capacity)? else {
-                break;
-            };
-            write_position = write_position.plus(record_len(payload_len));
-            if write_position.distance_from(read_position) + HEADER_LEN > capacity.get() {
-                return Err(Corruption {
-                    field: "record.header",
-                    found,
-                });
+        let cursor = WriteCursor::attach(&storage, capacity, HEADER_LEN, |read_position| {
+            let mut end = read_position;
+            loop {
+                // Relaxed: we follow a predecessor that is gone; the kernel's lock on the role ordered its stores before us.
+                let found = storage.header(end.index(capacity)).load(Ordering::Relaxed);
+                let Some(payload_len) = parse_header(end, found, capacity)? else {
+                    return Ok(end);
+                };
+                end = end.plus(record_len(payload_len));
+                if end.distance_from(read_position) + HEADER_LEN > capacity.get() {
+                    return Err(Corruption {
+                        field: "record.header",
+                        found,
+                    });
+                }
             }
-        }
-        storage
-            .write_position()
-            .store(write_position.0, Ordering::Relaxed); // own word
+        })?;
         Ok(Self {
             storage,
-            write_position,
-            cached_read_position: read_position,
+            cursor,
             pending_len: 0,
             first_header: NOT_COMMITTED,
         })
@@ -157,23 +144,21 @@ impl<S: RecordStorage> RecordWriter<S> {
     #[allow(unsafe_code)]
     #[inline]
     pub unsafe fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let at = self.payload_position().plus(offset);
         // SAFETY: the bytes are free and we are the only producer; the consumer reads them after the header was published.
-        unsafe {
-            self.storage
-                .write(self.payload_position().plus(offset), bytes)
-        };
+        unsafe { self.storage.write(at, bytes) };
     }
 
     /// Where the payload of the record behind what is pending begins.
     #[inline]
     pub fn payload_position(&self) -> Position {
-        self.write_position.plus(self.pending_len + HEADER_LEN)
+        self.cursor.position().plus(self.pending_len + HEADER_LEN)
     }
 
     /// Adds the record that was just written to the pending batch.
     #[inline]
     pub fn push(&mut self, payload_len: u64) {
-        let position = self.write_position.plus(self.pending_len);
+        let position = self.cursor.position().plus(self.pending_len);
         let header = header_word(position, payload_len);
         if self.pending_len == 0 {
             self.first_header = header;
@@ -193,22 +178,20 @@ impl<S: RecordStorage> RecordWriter<S> {
             return;
         }
         let capacity = self.storage.capacity();
-        let end = self.write_position.plus(self.pending_len);
+        let start = self.cursor.position();
+        let end = start.plus(self.pending_len);
         settle_images();
+        let behind = self.storage.header(end.index(capacity));
         // Relaxed: covered by the Release below.
-        self.storage
-            .header(end.index(capacity))
-            .store(NOT_COMMITTED, Ordering::Relaxed);
-        let first = self.storage.header(self.write_position.index(capacity));
+        behind.store(NOT_COMMITTED, Ordering::Relaxed);
+        let first = self.storage.header(start.index(capacity));
         first.store(self.first_header, Ordering::Release); // edge: record_full.release
         self.pending_len = 0;
-        self.write_position = end;
-        self.storage
-            .write_position()
-            .store(end.0, Ordering::Relaxed); // own word
+        self.cursor.advance_to(&self.storage, end);
     }
 
     /// Forgets the pending batch.
+    #[inline]
     pub fn abort(&mut self) {
         self.pending_len = 0;
     }
@@ -224,31 +207,16 @@ impl<S: RecordStorage> WriteSide for RecordWriter<S> {
 
     #[inline]
     fn has_room(&mut self, units: u64) -> Result<bool, Corruption> {
-        let capacity = self.storage.capacity().get();
+        // With the header behind, which stays free.
         let wanted = units + HEADER_LEN;
-        let used = self.write_position.distance_from(self.cached_read_position);
-        if capacity - used >= wanted {
-            return Ok(true);
-        }
-        let read_position = Position(self.storage.read_position().load(Ordering::Acquire)); // edge: record_free.acquire
-        let used = self.write_position.distance_from(read_position);
-        // Neither beyond what was written nor back.
-        if used > self.write_position.distance_from(self.cached_read_position) {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        self.cached_read_position = read_position;
-        Ok(capacity - used >= wanted)
+        Ok(self
+            .cursor
+            .free(&self.storage, self.storage.capacity(), wanted)?
+            >= wanted)
     }
 
     fn used(&self) -> u64 {
-        // Relaxed: a snapshot that guards no data.
-        let read_position = Position(self.storage.read_position().load(Ordering::Relaxed));
-        self.write_position
-            .distance_from(read_position)
-            .min(self.storage.capacity().get())
+        self.cursor.used(&self.storage, self.storage.capacity())
     }
 }
 
@@ -279,43 +247,20 @@ impl Record {
 #[derive(Debug)]
 pub struct RecordReader<S> {
     storage: S,
-    read_position: Position,
-    /// Records before it were handed out before, by us or by a predecessor: our own copy of the shared word.
-    taken_position: Position,
+    cursor: ReadCursor,
 }
 
 impl<S: RecordStorage> RecordReader<S> {
     /// Joins at the first record that was not released.
     pub fn attach(storage: S) -> Result<Self, Corruption> {
-        // Relaxed, both: a predecessor wrote them, and the kernel's lock on the role ordered its stores before us.
-        let read_position = Position(storage.read_position().load(Ordering::Relaxed));
-        let taken_position = Position(storage.taken_position().load(Ordering::Relaxed));
-        let capacity = storage.capacity().get();
-        if read_position.0.checked_add(2 * capacity).is_none()
-            || !read_position.0.is_multiple_of(HEADER_LEN)
-        {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        if taken_position > read_position.plus(capacity) {
-            return Err(Corruption {
-                field: "taken_position",
-                found: taken_position.0,
-            });
-        }
-        Ok(Self {
-            storage,
-            read_position,
-            taken_position,
-        })
+        let cursor = ReadCursor::attach(&storage, storage.capacity(), HEADER_LEN)?;
+        Ok(Self { storage, cursor })
     }
 
     /// The next record.
     #[inline]
     pub fn peek(&self) -> Result<Option<Record>, Corruption> {
-        self.peek_at(self.read_position)
+        self.peek_at(self.read_position())
     }
 
     /// The record at `position`, which is the read position or the end of a record that was seen and not yet released.
@@ -331,7 +276,7 @@ impl<S: RecordStorage> RecordReader<S> {
             position,
             payload_len,
         };
-        if record.end().distance_from(self.read_position) + HEADER_LEN > capacity.get() {
+        if record.end().distance_from(self.read_position()) + HEADER_LEN > capacity.get() {
             return Err(Corruption {
                 field: "record.header",
                 found,
@@ -344,18 +289,7 @@ impl<S: RecordStorage> RecordReader<S> {
     /// was before.
     #[inline]
     pub fn take_until(&mut self, end: Position) -> bool {
-        let taken_before = end <= self.taken_position;
-        // A predecessor may have seen more than we have: its mark must outlive us too.
-        if !taken_before {
-            self.taken_position = end;
-            self.storage
-                .taken_position()
-                .store(end.0, Ordering::Relaxed); // own word
-        }
-        // A kill between here and the release must find the note made: the processor completes stores in order for whoever
-        // comes after the death, so only the compiler has to be held back.
-        compiler_fence(Ordering::SeqCst);
-        taken_before
+        self.cursor.take_until(&self.storage, end)
     }
 
     /// Copies a part of a record's payload.
@@ -365,28 +299,26 @@ impl<S: RecordStorage> RecordReader<S> {
     #[allow(unsafe_code)]
     #[inline]
     pub unsafe fn read(&self, record: Record, offset: u64, bytes: &mut [u8]) {
+        let at = record.payload_position().plus(offset);
         // SAFETY: the record is committed, and the producer reuses its bytes only after the release.
-        unsafe {
-            self.storage
-                .read(record.payload_position().plus(offset), bytes)
-        };
+        unsafe { self.storage.read(at, bytes) };
     }
 
     /// Gives everything before `end`, the end of a record, back to the producer.
     #[inline]
     pub fn release_until(&mut self, end: Position) {
-        self.read_position = end;
-        self.storage.read_position().store(end.0, Ordering::Release); // edge: record_free.release
+        self.cursor.release_until(&self.storage, end);
     }
 
     /// The position of the next record.
+    #[inline]
     pub fn read_position(&self) -> Position {
-        self.read_position
+        self.cursor.position()
     }
 
     /// Records before this position were handed out before.
     pub fn taken_position(&self) -> Position {
-        self.taken_position
+        self.cursor.taken_position()
     }
 }
 
@@ -404,14 +336,6 @@ impl<S: RecordStorage> ReadSide for RecordReader<S> {
     }
 
     fn used(&self) -> u64 {
-        // Relaxed: a snapshot that guards no data.
-        let write_position = Position(self.storage.write_position().load(Ordering::Relaxed));
-        let used = write_position.distance_from(self.read_position);
-        // The hint is stored after the header: it may lag behind a record that we have read already.
-        if used > self.storage.capacity().get() {
-            0
-        } else {
-            used
-        }
+        self.cursor.used(&self.storage, self.storage.capacity())
     }
 }

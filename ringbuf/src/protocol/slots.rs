@@ -9,12 +9,12 @@
 //!
 //! | step | access | pairs with |
 //! |---|---|---|
-//! | P1 | producer reads `read_position`, Acquire (`slot_free`) | C3 |
+//! | P1 | producer reads `read_position`, Acquire (`space`) | C3 |
 //! | P2 | producer writes the payload | |
 //! | P3 | producer stores the sequence, Release (`slot_full`) | C1 |
 //! | C1 | consumer reads the sequence, Acquire (`slot_full`) | P3 |
 //! | C2 | consumer reads the payload | |
-//! | C3 | consumer stores `read_position`, Release (`slot_free`) | P1 |
+//! | C3 | consumer stores `read_position`, Release (`space`) | P1 |
 //!
 //! P3 to C1: a consumer that sees the sequence sees the payload. C3 to P1: a producer that reuses a slot does so after the consumer's
 //! last look at it. The consumer never writes to a slot.
@@ -28,8 +28,9 @@
 //! Source: the sequence in the slot is Vyukov's bounded queue, reduced to one producer and one consumer; the cached position is
 //! that of `rtrb` and Agrona.
 
-use shm_semaphore::sync::{Ordering, compiler_fence};
+use shm_semaphore::sync::Ordering;
 
+use super::cursor::{ReadCursor, WriteCursor};
 use super::ends::{ReadSide, WriteSide};
 use super::position::Position;
 use super::storage::SlotStorage;
@@ -48,44 +49,33 @@ fn published(position: Position) -> u64 {
 #[derive(Debug)]
 pub struct SlotWriter<S> {
     storage: S,
-    write_position: Position,
-    /// What `read_position` was when we last had to know.
-    cached_read_position: Position,
+    cursor: WriteCursor,
 }
 
 impl<S: SlotStorage> SlotWriter<S> {
     /// Joins behind the last committed message.
     pub fn attach(storage: S) -> Result<Self, Corruption> {
-        let capacity = storage.capacity().get();
-        let read_position = Position(storage.read_position().load(Ordering::Acquire)); // edge: slot_free.acquire
-        if read_position.0.checked_add(2 * capacity).is_none() {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        let committed = (0..capacity).take_while(|&ahead| {
-            let position = read_position.plus(ahead);
-            let sequence = storage.sequence(position.index(storage.capacity()));
+        let capacity = storage.capacity();
+        let is_committed = |position: Position| {
             // Relaxed: we follow a predecessor that is gone; the kernel's lock on the role ordered its stores before us.
-            sequence.load(Ordering::Relaxed) == published(position)
-        });
-        let write_position = read_position.plus(committed.count() as u64);
-        storage
-            .write_position()
-            .store(write_position.0, Ordering::Relaxed); // own word
-        Ok(Self {
-            storage,
-            write_position,
-            cached_read_position: read_position,
-        })
+            let sequence = storage
+                .sequence(position.index(capacity))
+                .load(Ordering::Relaxed);
+            sequence == published(position)
+        };
+        let cursor = WriteCursor::attach(&storage, capacity, 1, |read_position| {
+            let ahead = 0..capacity.get();
+            let committed = ahead.take_while(|&ahead| is_committed(read_position.plus(ahead)));
+            Ok(read_position.plus(committed.count() as u64))
+        })?;
+        Ok(Self { storage, cursor })
     }
 
     /// Wipes what a dead predecessor had published of a batch without its first slot. Safe to repeat, and to be killed in.
     pub fn recover(&mut self) {
         let capacity = self.storage.capacity();
         for ahead in 0..capacity.get() {
-            let position = self.write_position.plus(ahead);
+            let position = self.write_position().plus(ahead);
             let sequence = self.storage.sequence(position.index(capacity));
             // Relaxed, both: a slot at or beyond the write position is read by nobody else.
             if sequence.load(Ordering::Relaxed) == published(position) {
@@ -97,22 +87,8 @@ impl<S: SlotStorage> SlotWriter<S> {
     /// The free slots, looked up afresh only if the last look does not show `wanted`.
     #[inline]
     pub fn free_slots(&mut self, wanted: u64) -> Result<u64, Corruption> {
-        let capacity = self.storage.capacity().get();
-        let used = self.write_position.distance_from(self.cached_read_position);
-        if capacity - used >= wanted {
-            return Ok(capacity - used);
-        }
-        let read_position = Position(self.storage.read_position().load(Ordering::Acquire)); // edge: slot_free.acquire
-        let used = self.write_position.distance_from(read_position);
-        // Neither beyond what was written nor back.
-        if used > self.write_position.distance_from(self.cached_read_position) {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        self.cached_read_position = read_position;
-        Ok(capacity - used)
+        self.cursor
+            .free(&self.storage, self.storage.capacity(), wanted)
     }
 
     /// Writes the payload of the slot `ahead` of the write position; nobody sees it before [`publish`](Self::publish).
@@ -123,7 +99,7 @@ impl<S: SlotStorage> SlotWriter<S> {
     #[inline]
     pub unsafe fn write(&mut self, ahead: u64, payload: S::Payload) {
         let index = self
-            .write_position
+            .write_position()
             .plus(ahead)
             .index(self.storage.capacity());
         // SAFETY: the slot is free and we are the only producer; the consumer reads it only after it was published.
@@ -135,19 +111,18 @@ impl<S: SlotStorage> SlotWriter<S> {
     pub fn publish(&mut self, count: u64) {
         let capacity = self.storage.capacity();
         for ahead in (0..count).rev() {
-            let position = self.write_position.plus(ahead);
+            let position = self.write_position().plus(ahead);
             let sequence = self.storage.sequence(position.index(capacity));
             sequence.store(published(position), Ordering::Release); // edge: slot_full.release
         }
-        self.write_position = self.write_position.plus(count);
-        self.storage
-            .write_position()
-            .store(self.write_position.0, Ordering::Relaxed); // own word
+        self.cursor
+            .advance_to(&self.storage, self.write_position().plus(count));
     }
 
     /// The next position to be written.
+    #[inline]
     pub fn write_position(&self) -> Position {
-        self.write_position
+        self.cursor.position()
     }
 }
 
@@ -165,11 +140,7 @@ impl<S: SlotStorage> WriteSide for SlotWriter<S> {
     }
 
     fn used(&self) -> u64 {
-        // Relaxed: a snapshot that guards no data.
-        let read_position = Position(self.storage.read_position().load(Ordering::Relaxed));
-        self.write_position
-            .distance_from(read_position)
-            .min(self.storage.capacity().get())
+        self.cursor.used(&self.storage, self.storage.capacity())
     }
 }
 
@@ -177,35 +148,14 @@ impl<S: SlotStorage> WriteSide for SlotWriter<S> {
 #[derive(Debug)]
 pub struct SlotReader<S> {
     storage: S,
-    read_position: Position,
-    /// Messages before it were handed out before, by us or by a predecessor: our own copy of the shared word.
-    taken_position: Position,
+    cursor: ReadCursor,
 }
 
 impl<S: SlotStorage> SlotReader<S> {
     /// Joins at the first message that was not released.
     pub fn attach(storage: S) -> Result<Self, Corruption> {
-        // Relaxed, both: a predecessor wrote them, and the kernel's lock on the role ordered its stores before us.
-        let read_position = Position(storage.read_position().load(Ordering::Relaxed));
-        let taken_position = Position(storage.taken_position().load(Ordering::Relaxed));
-        let capacity = storage.capacity().get();
-        if read_position.0.checked_add(2 * capacity).is_none() {
-            return Err(Corruption {
-                field: "read_position",
-                found: read_position.0,
-            });
-        }
-        if taken_position > read_position.plus(capacity) {
-            return Err(Corruption {
-                field: "taken_position",
-                found: taken_position.0,
-            });
-        }
-        Ok(Self {
-            storage,
-            read_position,
-            taken_position,
-        })
+        let cursor = ReadCursor::attach(&storage, storage.capacity(), 1)?;
+        Ok(Self { storage, cursor })
     }
 
     /// Whether the message `ahead` of the read position is there; those before it are.
@@ -215,7 +165,7 @@ impl<S: SlotStorage> SlotReader<S> {
         if ahead == capacity.get() {
             return Ok(false);
         }
-        let position = self.read_position.plus(ahead);
+        let position = self.read_position().plus(ahead);
         let sequence = self.storage.sequence(position.index(capacity));
         let found = sequence.load(Ordering::Acquire); // edge: slot_full.acquire
         if found == published(position) {
@@ -231,23 +181,11 @@ impl<S: SlotStorage> SlotReader<S> {
         Ok(false)
     }
 
-    /// Notes that `count` messages are about to be seen by the application while they are not yet released; says
-    /// whether they were before.
+    /// Notes that the next message is about to be seen by the application while it is not yet released; says whether it was before.
     #[inline]
-    pub fn take(&mut self, count: u64) -> bool {
-        let end = self.read_position.plus(count);
-        let taken_before = end <= self.taken_position;
-        // A predecessor may have seen more than we have: its mark must outlive us too.
-        if !taken_before {
-            self.taken_position = end;
-            self.storage
-                .taken_position()
-                .store(end.0, Ordering::Relaxed); // own word
-        }
-        // A kill between here and the release must find the note made: the processor completes stores in order for whoever
-        // comes after the death, so only the compiler has to be held back.
-        compiler_fence(Ordering::SeqCst);
-        taken_before
+    pub fn take(&mut self) -> bool {
+        self.cursor
+            .take_until(&self.storage, self.read_position().plus(1))
     }
 
     /// Copies the message `ahead` of the read position.
@@ -258,7 +196,7 @@ impl<S: SlotStorage> SlotReader<S> {
     #[inline]
     pub unsafe fn read(&self, ahead: u64) -> S::Payload {
         let index = self
-            .read_position
+            .read_position()
             .plus(ahead)
             .index(self.storage.capacity());
         // SAFETY: the slot is published, and the producer reuses it only after its release.
@@ -268,19 +206,19 @@ impl<S: SlotStorage> SlotReader<S> {
     /// Gives the first `count` slots back to the producer.
     #[inline]
     pub fn release(&mut self, count: u64) {
-        self.read_position = self.read_position.plus(count);
-        let read_position = self.storage.read_position();
-        read_position.store(self.read_position.0, Ordering::Release); // edge: slot_free.release
+        self.cursor
+            .release_until(&self.storage, self.read_position().plus(count));
     }
 
     /// The position of the next message.
+    #[inline]
     pub fn read_position(&self) -> Position {
-        self.read_position
+        self.cursor.position()
     }
 
     /// Messages before this position were handed out before.
     pub fn taken_position(&self) -> Position {
-        self.taken_position
+        self.cursor.taken_position()
     }
 }
 
@@ -298,14 +236,6 @@ impl<S: SlotStorage> ReadSide for SlotReader<S> {
     }
 
     fn used(&self) -> u64 {
-        // Relaxed: a snapshot that guards no data.
-        let write_position = Position(self.storage.write_position().load(Ordering::Relaxed));
-        let used = write_position.distance_from(self.read_position);
-        // The hint is stored after the slot: it may lag behind a message that we have read already.
-        if used > self.storage.capacity().get() {
-            0
-        } else {
-            used
-        }
+        self.cursor.used(&self.storage, self.storage.capacity())
     }
 }
