@@ -249,3 +249,48 @@ fn a_panic_while_a_batch_is_shown_does_not_harm_the_ring() {
         .unwrap();
     assert_eq!(rest, (rest[0]..=5).collect::<Vec<u8>>());
 }
+
+/// Gives its bytes away, or panics as a user's own type may.
+struct Fragile(Option<Vec<u8>>);
+
+impl AsRef<[u8]> for Fragile {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_deref().expect("a panic in the caller's code")
+    }
+}
+
+#[test]
+fn a_batch_whose_caller_panics_is_forgotten() {
+    let _watchdog = watchdog!(60);
+    let ring = Config::spsc().capacity(4096).anonymous::<[u8]>().unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.send(&[1; 1000]).unwrap();
+    tx.send(&[2; 992]).unwrap();
+    let batch = [Fragile(Some(vec![3; 1500])), Fragile(None)];
+    let attempt = std::panic::AssertUnwindSafe(|| tx.try_send_up_to(&batch));
+    std::panic::catch_unwind(attempt).expect_err("the panic comes through");
+    tx.try_send(&[4; 1500]).expect("there is room for it");
+    let mut buffer = [0; 4096];
+    for (content, len) in [(1, 1000), (2, 992), (4, 1500)] {
+        assert_eq!(rx.try_recv(&mut buffer), Ok(len));
+        assert!(
+            buffer[..len].iter().all(|byte| *byte == content),
+            "{content}"
+        );
+    }
+    assert_eq!(rx.try_recv(&mut buffer), Err(shm_ringbuf::RecvError::Empty));
+}
+
+#[test]
+fn a_message_whose_guard_was_forgotten_comes_again_and_is_marked() {
+    let _watchdog = watchdog!(60);
+    let ring = Config::spsc().anonymous::<u64>().unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.send_exact(&[7, 8]).unwrap();
+    std::mem::forget(rx.recv_ref().unwrap());
+    let again = rx.recv_ref().unwrap();
+    assert_eq!((again.read(), again.redelivered()), (7, true));
+    again.release();
+    let next = rx.recv_ref().unwrap();
+    assert_eq!((next.read(), next.redelivered()), (8, false));
+}

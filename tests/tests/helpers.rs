@@ -44,7 +44,7 @@ fn a_peer_dies_when_it_is_dropped() {
 }
 
 #[test]
-#[should_panic(expected = "does not take `send 1`")]
+#[should_panic(expected = "`send 1`")]
 fn a_peer_that_has_ended_fails_the_test_that_asks_it() {
     let mut peer = Peer::start(ring_peer!(), &["open", "--name", "/shm-ring-test-none"]);
     let refused = peer.line().unwrap();

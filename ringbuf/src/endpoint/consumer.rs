@@ -14,12 +14,12 @@ use crate::protocol::ends::ReadSide;
 /// It does not survive `fork`: in the child its memory is not there, and nothing but dropping it makes sense.
 #[derive(Debug)]
 pub struct Consumer<M: Message + ?Sized> {
-    pub(super) endpoint: Endpoint<M::Reader>,
+    pub(in crate::endpoint) endpoint: Endpoint<M::Reader>,
     not_sync: NotSync,
 }
 
 impl<M: Message + ?Sized> Consumer<M> {
-    pub(super) fn new(endpoint: Endpoint<M::Reader>) -> Self {
+    pub(in crate::endpoint) fn new(endpoint: Endpoint<M::Reader>) -> Self {
         Self {
             endpoint,
             not_sync: NotSync::default(),
@@ -74,11 +74,11 @@ impl<M: Message + ?Sized> Consumer<M> {
 /// message is delivered again, marked as [`redelivered`](Self::redelivered).
 #[derive(Debug)]
 pub struct Received<'a, M: Message + ?Sized> {
-    pub(super) endpoint: &'a mut Endpoint<M::Reader>,
-    pub(super) found: M::Found,
-    pub(super) redelivered: bool,
+    pub(in crate::endpoint) endpoint: &'a mut Endpoint<M::Reader>,
+    pub(in crate::endpoint) found: M::Found,
+    pub(in crate::endpoint) redelivered: bool,
     /// False inside a batch, which is released as a whole.
-    pub(super) releases: bool,
+    pub(in crate::endpoint) releases: bool,
 }
 
 impl<M: Message + ?Sized> Received<'_, M> {

@@ -19,7 +19,7 @@ use crate::wait::{Look, Wait, Waited, Waiter};
 
 /// Until when a call waits.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum When {
+pub(in crate::endpoint) enum When {
     /// It does not.
     Now,
     /// So long from its start; the clock is read only if it comes to waiting.
@@ -29,9 +29,9 @@ pub(super) enum When {
 }
 
 impl When {
-    pub(super) const EVER: Self = Self::Until(Deadline::NEVER);
+    pub(in crate::endpoint) const EVER: Self = Self::Until(Deadline::NEVER);
 
-    pub(super) fn until(deadline: impl Into<Deadline>) -> Self {
+    pub(in crate::endpoint) fn until(deadline: impl Into<Deadline>) -> Self {
         Self::Until(deadline.into())
     }
 
@@ -53,8 +53,8 @@ pub trait Mapped {
 
 /// A side with all that belongs to its process.
 #[derive(Debug)]
-pub(super) struct Endpoint<S: Mapped> {
-    pub(super) side: S,
+pub(in crate::endpoint) struct Endpoint<S: Mapped> {
+    pub(in crate::endpoint) side: S,
     seat: Seat,
     waiter: Waiter,
     /// Set for good by the first impossible word.
@@ -118,7 +118,7 @@ where
 
 impl<S: Mapped> Endpoint<S> {
     /// Takes a seat and joins the protocol there.
-    pub(super) fn join(
+    pub(in crate::endpoint) fn join(
         segment: &Arc<Segment>,
         role: Role,
         wait: Wait,
@@ -158,16 +158,19 @@ impl<S: Mapped> Endpoint<S> {
 
     /// Passes a result on, and remembers a corruption for good.
     #[inline]
-    pub(super) fn checked<T>(&mut self, result: Result<T, Corruption>) -> Result<T, Corruption> {
+    pub(in crate::endpoint) fn checked<T>(
+        &mut self,
+        result: Result<T, Corruption>,
+    ) -> Result<T, Corruption> {
         result.inspect_err(|&corruption| self.corruption = Some(corruption))
     }
 
-    pub(super) fn geometry(&self) -> &Geometry {
+    pub(in crate::endpoint) fn geometry(&self) -> &Geometry {
         self.side.view().geometry()
     }
 
     /// What is known of the other side, asked afresh. A corrupt record of it is an end that cannot be told apart.
-    pub(super) fn peer(&self) -> Result<Peer, Corruption> {
+    pub(in crate::endpoint) fn peer(&self) -> Result<Peer, Corruption> {
         self.seat.peer(self.side.view())
     }
 
@@ -201,7 +204,7 @@ impl<S: Mapped> Endpoint<S> {
 impl<W: Mapped + WriteSide> Endpoint<W> {
     /// Makes sure that `units` can be claimed.
     #[inline]
-    pub(super) fn room(&mut self, units: u64, when: When) -> Result<(), SendError> {
+    pub(in crate::endpoint) fn room(&mut self, units: u64, when: When) -> Result<(), SendError> {
         self.healthy()?;
         let polled = poll_room(&mut self.side, units);
         match self.checked(polled)? {
@@ -229,7 +232,7 @@ impl<W: Mapped + WriteSide> Endpoint<W> {
 
     /// Something was published: counts it, and wakes the consumer if it sleeps.
     #[inline]
-    pub(super) fn published(&mut self) {
+    pub(in crate::endpoint) fn published(&mut self) {
         self.burst += 1;
         if self.notifies {
             self.side.storage().not_empty().notify_all();
@@ -240,7 +243,7 @@ impl<W: Mapped + WriteSide> Endpoint<W> {
 impl<R: Mapped + ReadSide> Endpoint<R> {
     /// Makes sure that a message is there.
     #[inline]
-    pub(super) fn message(&mut self, when: When) -> Result<(), RecvError> {
+    pub(in crate::endpoint) fn message(&mut self, when: When) -> Result<(), RecvError> {
         self.healthy()?;
         let has_message = self.side.has_message();
         if self.checked(has_message)? {
@@ -269,7 +272,7 @@ impl<R: Mapped + ReadSide> Endpoint<R> {
 
     /// Something was released: counts it, and wakes the producer if it sleeps.
     #[inline]
-    pub(super) fn released(&mut self) {
+    pub(in crate::endpoint) fn released(&mut self) {
         self.burst += 1;
         if self.notifies {
             self.side.storage().not_full().notify_all();
@@ -289,7 +292,7 @@ impl<S: Mapped> Drop for Endpoint<S> {
 impl<S: RecordStorage + HasView> Endpoint<RecordReader<S>> {
     /// Waits for a record and looks at it, once: what is acted upon is what was checked.
     #[inline]
-    pub(super) fn record(&mut self, when: When) -> Result<Record, RecvError> {
+    pub(in crate::endpoint) fn record(&mut self, when: When) -> Result<Record, RecvError> {
         self.healthy()?;
         let peeked = self.side.peek();
         if let Some(record) = self.checked(peeked)? {

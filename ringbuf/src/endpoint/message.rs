@@ -54,9 +54,9 @@ pub trait Message: sealed::Sealed {
 #[derive(Debug)]
 pub struct ClaimedBytes {
     /// How many there are.
-    pub(super) len: usize,
+    pub(in crate::endpoint) len: usize,
     /// Where `io::Write` goes on.
-    pub(super) cursor: usize,
+    pub(in crate::endpoint) cursor: usize,
 }
 
 mod sealed {

@@ -13,7 +13,7 @@ use crate::protocol::ends::WriteSide;
 /// It does not survive `fork`: in the child its memory is not there, and nothing but dropping it makes sense.
 #[derive(Debug)]
 pub struct Producer<M: Message + ?Sized> {
-    pub(super) endpoint: Endpoint<M::Writer>,
+    pub(in crate::endpoint) endpoint: Endpoint<M::Writer>,
     not_sync: NotSync,
 }
 
@@ -21,7 +21,7 @@ pub struct Producer<M: Message + ?Sized> {
 pub(super) type NotSync = std::marker::PhantomData<std::cell::Cell<()>>;
 
 impl<M: Message + ?Sized> Producer<M> {
-    pub(super) fn new(endpoint: Endpoint<M::Writer>) -> Self {
+    pub(in crate::endpoint) fn new(endpoint: Endpoint<M::Writer>) -> Self {
         Self {
             endpoint,
             not_sync: NotSync::default(),
@@ -64,6 +64,6 @@ impl<M: Message + ?Sized> Producer<M> {
 #[derive(Debug)]
 #[must_use = "a claim that is dropped is aborted"]
 pub struct Claim<'a, M: Message + ?Sized> {
-    pub(super) endpoint: &'a mut Endpoint<M::Writer>,
-    pub(super) claimed: M::Claimed,
+    pub(in crate::endpoint) endpoint: &'a mut Endpoint<M::Writer>,
+    pub(in crate::endpoint) claimed: M::Claimed,
 }

@@ -33,7 +33,7 @@ pub struct Ring<M: Message + ?Sized> {
 }
 
 impl<M: Message + ?Sized> Ring<M> {
-    pub(super) fn new(segment: Arc<Segment>) -> Self {
+    pub(in crate::endpoint) fn new(segment: Arc<Segment>) -> Self {
         Self {
             segment,
             message: PhantomData,

@@ -7,8 +7,8 @@ use std::sync::Once;
 
 use shm_semaphore::sync::{AtomicU64, Ordering};
 
-/// Held for reading by who must not be copied at this moment, and for writing by who forks. A lock of the system, because it is
-/// released in the child as well, by the only thread that is left there.
+/// Held for reading by who must not be copied at this moment, and for writing by who forks. A lock of the system, since it must be taken in
+/// one function and released in another.
 struct ForkLock(UnsafeCell<libc::pthread_rwlock_t>);
 
 // SAFETY: a lock of the system, made to be used by many threads.
@@ -41,9 +41,11 @@ extern "C" fn after_fork() {
 }
 
 extern "C" fn after_fork_in_child() {
-    // Relaxed: there is one thread.
+    // Relaxed: the child has one thread.
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    after_fork();
+    // The lock knows its writer by a thread id, which the child does not have: made anew instead of unlocked.
+    // SAFETY: the child's only thread is here, and nobody holds the lock for reading, since the fork waited for it.
+    unsafe { FORK_LOCK.0.get().write(libc::PTHREAD_RWLOCK_INITIALIZER) };
 }
 
 /// Tells a process from its children, also where both have the same process id in namespaces of their own.
@@ -58,9 +60,10 @@ impl ProcessMark {
     pub fn of_this_process() -> Self {
         register();
         // Relaxed: written by the fork that made this process.
+        let generation = GENERATION.load(Ordering::Relaxed);
         Self {
             pid: std::process::id(),
-            generation: GENERATION.load(Ordering::Relaxed),
+            generation,
         }
     }
 }

@@ -101,7 +101,7 @@ pub struct Control {
     pub not_empty: GateLine,
     /// The producer sleeps here.
     pub not_full: GateLine,
-    /// Indexed by [`Role`](crate::participants::Role).
+    /// Indexed by [`Role`](crate::Role).
     pub participants: [Participant; 2],
 }
 

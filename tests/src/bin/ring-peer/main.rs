@@ -5,6 +5,7 @@ mod fork;
 mod journaled;
 mod namespace;
 mod obedient;
+mod overlay;
 mod race;
 mod scribble;
 mod small_tmpfs;
@@ -66,6 +67,8 @@ enum Role {
     Fork(fork::Fork),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
     SmallTmpfs,
+    /// Make a ring on an overlay in a mount namespace of its own.
+    Overlay,
     /// Hang under a watchdog of one second.
     Hang,
 }
@@ -103,6 +106,7 @@ fn main() {
         Role::Synchronize(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
+        Role::Overlay => overlay::play(),
         Role::Hang => hang(),
     }
 }

@@ -1,0 +1,4 @@
+//! Endpoints for byte messages.
+
+mod recv;
+mod send;
