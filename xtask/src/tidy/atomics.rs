@@ -152,6 +152,7 @@ mod tests {
 
     #[test]
     fn a_relaxed_access_without_a_reason_is_found() {
+        assert_eq!(relaxed("// why\nif a == B {\n    b(Relaxed);\n}"), [3]);
         assert_eq!(relaxed("a.load(Relaxed);"), [1]);
         assert_eq!(
             relaxed("// why\n\na.load(Relaxed);"),
@@ -176,6 +177,12 @@ mod tests {
 
     #[test]
     fn a_relaxed_access_with_a_reason_passes() {
+        let value = "// why\nlet a = Type {\n    x: 1,\n    y: b(Relaxed),\n};";
+        assert_eq!(relaxed(value), [0; 0]);
+        assert_eq!(
+            relaxed("fn f() {\n    // why\n    Self {\n        x: b(Relaxed),\n    }\n}"),
+            [0; 0]
+        );
         assert_eq!(relaxed("a.load(Relaxed); // own word"), [0; 0]);
         assert_eq!(
             relaxed("// why,\n// at length\na.load(Ordering::Relaxed);"),

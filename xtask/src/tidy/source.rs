@@ -28,7 +28,27 @@ impl Line {
     /// Whether a statement or a block ends or begins with it.
     pub fn ends_statement(&self) -> bool {
         let code = self.code.trim_end();
-        code.is_empty() || code.ends_with([';', '{', '}'])
+        code.is_empty() || code.ends_with([';', '{', '}']) && !self.opens_value()
+    }
+
+    /// Whether the fields of a value begin behind it, as in `let a = Type {`.
+    fn opens_value(&self) -> bool {
+        let Some(before) = self.code.trim_end().strip_suffix('{') else {
+            return false;
+        };
+        let name = before
+            .trim_end()
+            .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+            .next();
+        let is_type = name.is_some_and(|name| name.starts_with(|c: char| c.is_uppercase()));
+        let words = before.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let opens_block = |word: &str| {
+            let blocks = [
+                "fn", "impl", "struct", "enum", "union", "trait", "mod", "for", "while",
+            ];
+            blocks.contains(&word) || ["if", "match", "unsafe", "loop", "else"].contains(&word)
+        };
+        is_type && !words.into_iter().any(opens_block)
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use integration_tests::traffic::Ending;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use shm_ringbuf::Ring;
@@ -47,6 +49,9 @@ impl Fork {
         // SAFETY: there is one thread.
         match unsafe { fork() }.expect("a process more") {
             ForkResult::Child => {
+                if !matches!(self.child, Child::Linger) {
+                    set_pdeathsig(Signal::SIGKILL).expect("a signal may be chosen");
+                }
                 match self.child {
                     // SAFETY: ends the process and nothing else.
                     Child::Leave => unsafe { libc::_exit(0) },
