@@ -44,7 +44,7 @@ fn send_slots(writer: &mut SlotWriter<HeapSlots<u64>>, values: &[u64]) {
 
 fn recv_slot(reader: &mut SlotReader<HeapSlots<u64>>) -> u64 {
     until(|| reader.has_message().unwrap());
-    reader.take(1);
+    reader.take();
     // SAFETY: a message is there.
     let value = unsafe { reader.read(0) };
     reader.release(1);
