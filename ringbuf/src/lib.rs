@@ -44,6 +44,7 @@ mod os;
 mod participants;
 #[doc(hidden)]
 pub mod protocol;
+mod role;
 #[doc(hidden)]
 pub mod segment;
 #[doc(hidden)]
@@ -57,9 +58,10 @@ pub use endpoint::{
 };
 #[cfg(not(loom))]
 pub use error::Error;
-pub use error::{Corruption, RecvError, Role, SendError};
+pub use error::{Corruption, RecvError, SendError};
 #[cfg(not(loom))]
 pub use participants::Peer;
+pub use role::Role;
 #[cfg(not(loom))]
 pub use segment::layout::PayloadType;
 pub use shm_semaphore::Deadline;

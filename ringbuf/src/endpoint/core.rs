@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use shm_semaphore::{Deadline, EventCount};
 
-use crate::error::{Corruption, Error, RecvError, Role, SendError};
+use crate::error::{Corruption, Error, RecvError, SendError};
 use crate::os::descriptors::with_private_table;
 use crate::participants::{Peer, Seat};
 use crate::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
 use crate::protocol::records::{Record, RecordReader, RecordWriter};
 use crate::protocol::slots::{SlotReader, SlotWriter};
 use crate::protocol::storage::{RecordStorage, SlotStorage, Words};
+use crate::role::Role;
 use crate::segment::layout::Geometry;
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::{HasView, View};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
-use super::{Corruption, Role};
+use super::Corruption;
+use crate::role::Role;
 use crate::segment::layout::PayloadType;
 use crate::segment::name::Name;
 

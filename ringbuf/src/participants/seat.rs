@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use shm_semaphore::Deadline;
 use shm_semaphore::sync::Ordering;
 
-use crate::error::{Corruption, Error, Role};
+use crate::error::{Corruption, Error};
 use crate::os::mapping::Mapping;
 use crate::os::{file, lock, process};
 use crate::protocol::presence::Status;
+use crate::role::Role;
 use crate::segment::layout::{Control, Kind, Participant};
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::View;
