@@ -1,6 +1,6 @@
 //! Lock-free ring buffers in POSIX shared memory, between real processes.
 //!
-//! A ring lives in a segment that both processes map. Sending and receiving make no system call while both sides are awake; a side that
+//! A ring lives in a segment that both processes map. Sending and receiving make no system call while messages flow; a side that
 //! has nothing to do spins, sleeps, or does one after the other, as it likes.
 //!
 //! ```

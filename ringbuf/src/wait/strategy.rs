@@ -3,8 +3,8 @@
 /// How an endpoint waits for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Wait {
-    /// Burns its core until the other side moves: the lowest latency, and no system call. If both sides share a
-    /// processor it yields instead, since nothing could move otherwise. A ring created with this strategy has no wakeups at all, so
+    /// Burns its core until the other side moves: the lowest latency. Every 50 µs without success it lets others have the processor for a
+    /// moment (one system call), and all the time if the other side waited on the same one lately, since nothing could move otherwise. A ring created with this strategy has no wakeups at all, so
     /// nobody pays for them.
     Spin,
     /// Spins for as long as that has paid off lately, 50 µs at most, then sleeps. The default.

@@ -14,6 +14,8 @@ const SPIN_NS_MAX: u64 = 50_000;
 const SPIN_NS_MIN: u64 = 1_000;
 /// Every so many waits the longest spin is tried, so that a side that fell asleep too early finds out.
 const TRIAL_EVERY: u32 = 16;
+/// A side that does nothing but spin lets others have its processor so often: the other side may be waiting for one.
+const YIELD_EVERY_NS: u64 = 50_000;
 /// How often a side that can't go on asks whether the other one lives; also the longest sleep.
 const PROBE_EVERY_NS: u64 = 20_000_000;
 /// The same for one that does nothing but spin.
@@ -123,6 +125,7 @@ impl Waiter {
         }
         let mut now = Deadline::now();
         let until = now.plus_ns(budget_ns);
+        let mut yields_at = now.plus_ns(YIELD_EVERY_NS);
         loop {
             let shares_processor = look.shares_processor(now);
             if shares_processor && self.strategy == Wait::SpinThenPark {
@@ -146,6 +149,10 @@ impl Waiter {
             }
             if now >= until {
                 return Ok(None);
+            }
+            if now >= yields_at {
+                yield_now();
+                yields_at = now.plus_ns(YIELD_EVERY_NS);
             }
         }
     }
