@@ -1,7 +1,7 @@
 //! Peer processes: started by role, spoken to in lines, killed when the test lets go of them.
 //!
 //! A peer prints one line for each thing that happened and obeys one line at a time. Every wait
-//! for a peer ends after [`PATIENCE`], so a peer that hangs fails the test that asked it.
+//! for a peer ends after [`patience`], so a peer that hangs fails the test that asked it.
 
 #![allow(unsafe_code)]
 
@@ -19,8 +19,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-/// How long a test waits for a line or for the end of a peer before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use crate::short_or_long;
+
+/// How long a test waits for a line or for the end of a peer before it fails: as much longer in the long form as that takes.
+pub fn patience() -> Duration {
+    short_or_long(Duration::from_secs(60), Duration::from_secs(20 * 60))
+}
 
 /// A peer process. Dropping it kills and reaps it.
 ///
@@ -123,14 +127,14 @@ impl Peer {
     /// The next line that it prints, or `None` when it closed its output.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// When none comes within [`patience`].
     #[track_caller]
     pub fn line(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(patience()) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
-                panic!("peer `{}` said nothing for {PATIENCE:?}", self.label)
+                panic!("peer `{}` said nothing for {:?}", self.label, patience())
             }
         }
     }
@@ -195,10 +199,10 @@ impl Peer {
     /// Waits until it is gone and says how it ended.
     ///
     /// # Panics
-    /// When it is still there after [`PATIENCE`].
+    /// When it is still there after [`patience`].
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             if let Some(status) = self.process.try_wait().expect("our child") {
                 self.reaped = true;
