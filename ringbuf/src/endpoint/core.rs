@@ -170,7 +170,7 @@ impl<S: Mapped> Endpoint<S> {
         self.side.view().geometry()
     }
 
-    /// What is known of the other side, asked afresh. A corrupt record of it is an end that cannot be told apart.
+    /// What is known of the other side, asked afresh.
     pub(in crate::endpoint) fn peer(&self) -> Result<Peer, Corruption> {
         self.seat.peer(self.side.view())
     }
