@@ -32,14 +32,12 @@
 //!
 //! # Where things are
 //!
-//! `protocol` holds the algorithms, `segment` the memory layout and its life, `os` the system calls, `participants` who is alive,
+//! `protocol` holds the algorithms, `segment` the memory layout and its life, `participants` who is alive,
 //! `wait` the one loop that waits, `endpoint` the public face. `docs/architecture.md` says who may use whom.
 
 #[cfg(not(loom))]
 mod endpoint;
 mod error;
-#[cfg(not(loom))]
-mod os;
 #[cfg(not(loom))]
 mod participants;
 #[doc(hidden)]

@@ -17,6 +17,12 @@
 mod deadline;
 mod event_count;
 mod futex;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod os;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod segment;
 mod semaphore;
 #[doc(hidden)]
 pub mod sync;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::message::Message;
 use super::ring::Ring;
 use crate::error::Error;
-use crate::segment::layout::{Geometry, Kind, page_len};
+use shm_semaphore::segment::page_len;
+
+use crate::segment::layout::{Geometry, Kind};
 use crate::segment::lifecycle;
-use crate::segment::name::Name;
 use crate::wait::Wait;
 
 /// Slots of a typed ring whose capacity was not chosen.
@@ -87,7 +88,7 @@ impl Config {
     /// [`Error::InvalidConfig`], [`Error::Unsupported`], [`Error::NotFound`] (the directory), [`Error::Os`].
     pub fn create<M: Message + ?Sized>(&self, name: &str) -> Result<Ring<M>, Error> {
         let geometry = self.geometry::<M>()?;
-        let segment = lifecycle::create(Name::parse(name)?, geometry, self.mode)?;
+        let segment = lifecycle::create(Error::parse_name(name)?, geometry, self.mode)?;
         Ok(Ring::new(Arc::new(segment)))
     }
 
@@ -200,7 +201,7 @@ impl OpenOptions {
     /// [`Error::WrongType`], [`Error::Truncated`], [`Error::WrongOwner`], [`Error::SymbolicLink`], [`Error::Corrupt`],
     /// [`Error::InvalidName`], [`Error::Os`].
     pub fn open<M: Message + ?Sized>(&self, name: &str) -> Result<Ring<M>, Error> {
-        let name = Name::parse(name)?;
+        let name = Error::parse_name(name)?;
         let payload = M::payload_type(self.tag);
         let segment = lifecycle::open(name, M::KIND, payload, self.owner)?;
         Ok(Ring::new(Arc::new(segment)))

@@ -6,7 +6,6 @@ use std::time::Duration;
 use shm_semaphore::{Deadline, EventCount};
 
 use crate::error::{Corruption, Error, RecvError, SendError};
-use crate::os::descriptors::with_private_table;
 use crate::participants::{Peer, Seat};
 use crate::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
 use crate::protocol::records::{Record, RecordReader, RecordWriter};
@@ -17,6 +16,7 @@ use crate::segment::layout::Geometry;
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::{HasView, View};
 use crate::wait::{Look, Wait, Waited, Waiter};
+use shm_semaphore::os::descriptors::with_private_table;
 
 /// Until when a call waits.
 #[derive(Debug, Clone, Copy)]

@@ -9,12 +9,11 @@ use super::core::Endpoint;
 use super::message::Message;
 use super::{Consumer, Producer};
 use crate::error::Error;
-use crate::os::file;
 use crate::participants::{Peer, peer_of};
 use crate::role::Role;
 use crate::segment::lifecycle::Segment;
-use crate::segment::name::Name;
 use crate::wait::Wait;
+use shm_semaphore::segment::{self, Name};
 
 /// A ring in shared memory: a handle to its segment, without a role. Endpoints live on when it is dropped.
 ///
@@ -138,6 +137,6 @@ impl<M: Message + ?Sized> AsFd for Ring<M> {
 /// # Errors
 /// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::InvalidName`], [`Error::Os`].
 pub fn unlink(name: &str) -> Result<(), Error> {
-    let name = Name::parse(name)?;
-    file::unlink(&name.file()).map_err(|source| Error::from_io("unlink", &name, source))
+    let name = Error::parse_name(name)?;
+    segment::unlink(&name).map_err(|refusal| Error::from_refusal(&name, refusal))
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::Corruption;
 use crate::role::Role;
 use crate::segment::layout::PayloadType;
-use crate::segment::name::Name;
+use shm_semaphore::segment::{Name, Refusal};
 
 /// Why a ring could not be created, opened or joined.
 #[derive(Debug)]
@@ -156,19 +156,43 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn from_io(operation: &'static str, name: &Name, source: io::Error) -> Self {
+        Self::from_refusal(name, Refusal::from_io(operation, source))
+    }
+
+    pub(crate) fn from_refusal(name: &Name, refusal: Refusal) -> Self {
         let name = name.to_string();
-        match source.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) => Self::NotFound { name },
-            Some(libc::EEXIST) => Self::AlreadyExists { name },
-            Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                Self::PermissionDenied { name, operation }
-            }
-            _ => Self::Os {
+        match refusal {
+            Refusal::NotFound => Self::NotFound { name },
+            Refusal::AlreadyExists => Self::AlreadyExists { name },
+            Refusal::NoSpace { needed, source } => Self::NoSpace {
+                name,
+                needed,
+                source,
+            },
+            Refusal::PermissionDenied { operation } => Self::PermissionDenied { name, operation },
+            Refusal::Foreign { reason } => Self::NotARing { name, reason },
+            Refusal::Truncated { found, expected } => Self::Truncated {
+                name,
+                found,
+                expected,
+            },
+            Refusal::WrongOwner { owner } => Self::WrongOwner { name, owner },
+            Refusal::SymbolicLink => Self::SymbolicLink { name },
+            Refusal::NotSealed => Self::NotSealed { name },
+            Refusal::Unsupported { what } => Self::Unsupported { name, what },
+            Refusal::Os { operation, source } => Self::Os {
                 name,
                 operation,
                 source,
             },
         }
+    }
+
+    pub(crate) fn parse_name(given: &str) -> Result<Name, Self> {
+        Name::parse(given).map_err(|reason| Self::InvalidName {
+            name: given.to_owned(),
+            reason,
+        })
     }
 
     pub(crate) fn from_corruption(name: &Name, corruption: Corruption) -> Self {

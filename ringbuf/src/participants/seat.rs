@@ -1,6 +1,6 @@
 //! A seat: a side of a ring that a process has taken.
 //!
-//! The proof of life is a lock on one byte of the file, held by nothing but the mapping (see [`crate::os::lock`]). A free byte proves that
+//! The proof of life is a lock on one byte of the file, held by nothing but the mapping (see [`shm_semaphore::os::lock`]). A free byte proves that
 //! the process can't store into the segment any more, so a successor may repair what it left. "Free" is trusted only
 //! while our own byte reads as held: a file system on which locks do nothing makes nobody dead.
 
@@ -12,13 +12,13 @@ use shm_semaphore::Deadline;
 use shm_semaphore::sync::Ordering;
 
 use crate::error::{Corruption, Error};
-use crate::os::mapping::Mapping;
-use crate::os::{file, lock, process};
 use crate::protocol::presence::Status;
 use crate::role::Role;
 use crate::segment::layout::{Control, Kind, Participant};
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::View;
+use shm_semaphore::os::mapping::Mapping;
+use shm_semaphore::os::{file, lock, process};
 
 /// Beyond the bytes that prove a life.
 const ANNOUNCED_BYTES: u32 = 1 << 16;

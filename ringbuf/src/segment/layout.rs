@@ -21,9 +21,9 @@ use std::fmt;
 use std::mem::{align_of, offset_of, size_of};
 
 use shm_semaphore::EventCount;
+use shm_semaphore::segment::{Name, page_len};
 use shm_semaphore::sync::AtomicU64;
 
-use super::name::Name;
 use crate::error::Error;
 use crate::protocol::position::Capacity;
 use crate::protocol::presence::Presence;
@@ -386,12 +386,4 @@ impl Header {
         }
         Ok(geometry)
     }
-}
-
-/// Bytes of a page on this machine.
-pub fn page_len() -> u64 {
-    #[allow(unsafe_code)]
-    // SAFETY: sysconf has no preconditions.
-    let page_len = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(page_len).expect("every Linux tells its page size")
 }

@@ -6,6 +6,4 @@ pub mod layout;
 #[cfg(not(loom))]
 pub mod lifecycle;
 #[cfg(not(loom))]
-pub mod name;
-#[cfg(not(loom))]
 pub mod view;

@@ -12,11 +12,11 @@ use shm_semaphore::EventCount;
 use shm_semaphore::sync::AtomicU64;
 
 use super::layout::{CONTROL_OFFSET, Control, Geometry};
-use crate::os::mapping::Mapping;
 use crate::protocol::position::{Capacity, Index, Position};
 use crate::protocol::presence::Presence;
 use crate::protocol::storage::{RecordStorage, SlotStorage, Words};
 use crate::role::Role;
+use shm_semaphore::os::mapping::Mapping;
 
 /// A mapped segment with private copies of all that is needed to find things in it.
 #[derive(Debug)]

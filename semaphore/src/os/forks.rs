@@ -5,7 +5,7 @@
 use std::cell::UnsafeCell;
 use std::sync::Once;
 
-use shm_semaphore::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Held for reading by who must not be copied at this moment, and for writing by who forks. A lock of the system, since it must be taken in
 /// one function and released in another.

@@ -16,6 +16,13 @@ pub fn processor() -> Option<u32> {
     u32::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
+/// Bytes of a page.
+pub fn page_len() -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    let page_len = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(page_len).expect("every Linux tells its page size")
+}
+
 /// Nanoseconds of the real-time clock.
 pub fn real_time_ns() -> u64 {
     let since_epoch = SystemTime::now()

@@ -4,8 +4,6 @@ use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
-
 /// Where POSIX shared memory lives on Linux (`shm_open(3)`).
 const SHM_DIRECTORY: &str = "/dev/shm";
 /// The longest file name (`NAME_MAX`).
@@ -19,29 +17,38 @@ pub struct Name {
 }
 
 impl Name {
+    /// Reads a name as POSIX has it (`shm_open(3)`, `sem_open(3)`): a slash and a word.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse_posix(given: &str) -> Result<Self, &'static str> {
+        match given.strip_prefix('/') {
+            None => Err("it does not begin with a slash"),
+            Some(word) if word.contains('/') => Err("it has a second slash"),
+            Some(_) => Self::parse(given),
+        }
+    }
+
     /// Reads a name: `/word` is POSIX shared memory, anything with another slash is a path.
-    pub fn parse(given: &str) -> Result<Self, Error> {
-        let refuse = |reason| {
-            Err(Error::InvalidName {
-                name: given.to_owned(),
-                reason,
-            })
-        };
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(given: &str) -> Result<Self, &'static str> {
         if given.contains('\0') {
-            return refuse("it contains a zero byte");
+            return Err("it contains a zero byte");
         }
         let file = match given.strip_prefix('/') {
             Some(word) if !word.contains('/') => Path::new(SHM_DIRECTORY).join(word),
             None if !given.contains('/') => {
-                return refuse("it has no slash: write /name for shared memory, ./name for a path");
+                return Err("it has no slash: write /name for shared memory, ./name for a path");
             }
             _ => PathBuf::from(given),
         };
         match file.file_name() {
             // `join` with an empty word, `/dir/`, `/.` and `/..` all have no file name of their own.
-            _ if given.ends_with('/') || given.ends_with("/.") => refuse("it names a directory"),
-            None => refuse("it names a directory"),
-            Some(last) if last.len() > NAME_LEN_MAX => refuse("it is longer than 255 bytes"),
+            _ if given.ends_with('/') || given.ends_with("/.") => Err("it names a directory"),
+            None => Err("it names a directory"),
+            Some(last) if last.len() > NAME_LEN_MAX => Err("it is longer than 255 bytes"),
             Some(_) => Ok(Self {
                 given: given.to_owned(),
                 file,
@@ -110,10 +117,16 @@ mod tests {
         for name in [
             "", "prices", "/", "//", "/..", "/.", "/tmp/", "./", "a/..", "/a\0b", &long,
         ] {
-            assert!(
-                matches!(Name::parse(name), Err(Error::InvalidName { .. })),
-                "{name:?}"
-            );
+            assert!(Name::parse(name).is_err(), "{name:?}");
+            assert!(Name::parse_posix(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_posix_name_has_one_slash_in_front() {
+        assert!(Name::parse_posix("/jobs").is_ok());
+        for name in ["jobs", "/a/b", "./jobs", "/jobs/", "//jobs"] {
+            assert!(Name::parse_posix(name).is_err(), "{name:?}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub fn with_private_table<R: Send>(work: impl FnOnce() -> R + Send) -> R {
             slot.take().map(|work| work())
         };
         let spawned = thread::Builder::new()
-            .name("shm-ringbuf-attach".into())
+            .name("shm-attach".into())
             .spawn_scoped(scope, run);
         spawned.ok().and_then(|thread| match thread.join() {
             Ok(result) => result,

@@ -54,11 +54,11 @@ pub fn create_unnamed(directory: &CStr, mode: u32) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Makes an anonymous file in memory that can be sealed.
-pub fn create_memfd() -> io::Result<OwnedFd> {
+/// Makes an anonymous file in memory that can be sealed; `/proc` shows it under `label`.
+pub fn create_memfd(label: &CStr) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a C string literal.
-    owned(unsafe { libc::memfd_create(c"shm-ringbuf".as_ptr(), flags) })
+    // SAFETY: `label` is a C string that outlives the call.
+    owned(unsafe { libc::memfd_create(label.as_ptr(), flags) })
 }
 
 /// Fixes the length of an anonymous file for ever.
