@@ -17,7 +17,7 @@
 //! Source: Folly's `EventCount` (the protocol and the names), reduced to one word that a dead waiter can't spoil.
 
 use crate::Deadline;
-use crate::futex::{Futex, Slept};
+use crate::futex::{Channels, Futex, Slept};
 use crate::sync::{Ordering, fence};
 
 /// Somebody may be asleep.
@@ -108,7 +108,7 @@ impl EventCount {
     /// A waker that is killed between its change of the condition and its notification wakes nobody. A sleeper that must
     /// survive that passes a deadline of at most a tenth of a second, looks again, and repeats.
     pub fn wait(&self, key: WaitKey, deadline: Deadline) -> WaitResult {
-        match self.state.wait(key.0, deadline) {
+        match self.state.wait(key.0, Channels::ALL, deadline) {
             Slept::CheckAgain => WaitResult::MaybeNotified,
             Slept::TimedOut => WaitResult::TimedOut,
         }

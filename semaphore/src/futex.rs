@@ -21,7 +21,24 @@ use crate::sync::{Condvar, Mutex, Ordering};
 pub struct Futex {
     word: AtomicU32,
     #[cfg(loom)]
-    sleepers: (Mutex<()>, Condvar),
+    sleepers: (Mutex<Sleepers>, Condvar),
+}
+
+/// The kernel's queue of sleepers, the longest asleep first.
+#[cfg(loom)]
+#[derive(Debug, Default)]
+struct Sleepers {
+    next_ticket: usize,
+    asleep: Vec<(usize, Channels)>,
+}
+
+/// Who of those that sleep on one word a wake call is for: a set of 32 bits (`futex(2)`, the bitset).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Channels(u32);
+
+impl Channels {
+    /// All of them.
+    pub(crate) const ALL: Self = Self(u32::MAX);
 }
 
 /// How a sleep ended.
@@ -48,7 +65,7 @@ impl Futex {
     pub fn new(value: u32) -> Self {
         Self {
             word: AtomicU32::new(value),
-            sleepers: (Mutex::new(()), Condvar::new()),
+            sleepers: (Mutex::new(Sleepers::default()), Condvar::new()),
         }
     }
 
@@ -57,9 +74,9 @@ impl Futex {
         &self.word
     }
 
-    /// Sleeps while the word is `expected`, until woken or until the deadline.
+    /// Sleeps while the word is `expected`, until a wake call for one of `channels`, or until the deadline.
     #[cfg(not(loom))]
-    pub(crate) fn wait(&self, expected: u32, deadline: Deadline) -> Slept {
+    pub(crate) fn wait(&self, expected: u32, channels: Channels, deadline: Deadline) -> Slept {
         let until = deadline.as_timespec();
         let until_ptr = until
             .as_ref()
@@ -73,7 +90,7 @@ impl Futex {
                 expected,
                 until_ptr,
                 core::ptr::null::<u32>(),
-                libc::FUTEX_BITSET_MATCH_ANY,
+                channels.0,
             )
         };
         let timed_out =
@@ -86,37 +103,64 @@ impl Futex {
         }
     }
 
-    /// Wakes every sleeper.
+    /// Wakes at most so many of those who sleep on one of `channels`, those who have slept longest first. Says how many there were.
     #[cfg(not(loom))]
-    pub(crate) fn wake_all(&self) {
-        // SAFETY: the word is borrowed for the whole call; FUTEX_WAKE does not touch its value.
-        unsafe {
+    pub(crate) fn wake(&self, count: u32, channels: Channels) -> u32 {
+        // SAFETY: the word is borrowed for the whole call; waking does not touch its value.
+        let woken = unsafe {
             libc::syscall(
                 libc::SYS_futex,
                 self.word.as_ptr(),
-                libc::FUTEX_WAKE,
-                i32::MAX,
+                libc::FUTEX_WAKE_BITSET,
+                i32::try_from(count).unwrap_or(i32::MAX),
+                core::ptr::null::<libc::timespec>(),
+                core::ptr::null::<u32>(),
+                channels.0,
             )
         };
+        // An error means that the word can't be reached, and so that nobody sleeps there.
+        u32::try_from(woken).unwrap_or(0)
     }
 
-    /// Stands in for the kernel, which compares the word and goes to sleep in one step under a lock of its own.
+    /// Wakes every sleeper.
+    pub(crate) fn wake_all(&self) {
+        self.wake(u32::MAX, Channels::ALL);
+    }
+
+    /// Stands in for the kernel, which compares the word and joins the queue in one step under a lock of its own.
     /// There is no clock here: a lost wakeup is a deadlock, and loom reports that.
     #[cfg(loom)]
-    pub(crate) fn wait(&self, expected: u32, _deadline: Deadline) -> Slept {
-        let guard = self.sleepers.0.lock().unwrap();
+    pub(crate) fn wait(&self, expected: u32, channels: Channels, _deadline: Deadline) -> Slept {
+        let (queue, woken) = &self.sleepers;
+        let mut sleepers = queue.lock().unwrap();
         // Relaxed: the lock orders this load after the store of a waker that woke before us.
         if self.word.load(Ordering::Relaxed) == expected {
-            drop(self.sleepers.1.wait(guard).unwrap());
+            let ticket = sleepers.next_ticket;
+            sleepers.next_ticket += 1;
+            sleepers.asleep.push((ticket, channels));
+            while sleepers.asleep.iter().any(|&(other, _)| other == ticket) {
+                sleepers = woken.wait(sleepers).unwrap();
+            }
         }
         Slept::CheckAgain
     }
 
     /// Stands in for the kernel.
     #[cfg(loom)]
-    pub(crate) fn wake_all(&self) {
-        drop(self.sleepers.0.lock().unwrap());
-        self.sleepers.1.notify_all();
+    pub(crate) fn wake(&self, count: u32, channels: Channels) -> u32 {
+        let (queue, woken) = &self.sleepers;
+        let mut sleepers = queue.lock().unwrap();
+        let before = sleepers.asleep.len();
+        let mut left = count;
+        sleepers.asleep.retain(|&(_, on)| {
+            let wakes = left > 0 && on.0 & channels.0 != 0;
+            left -= u32::from(wakes);
+            !wakes
+        });
+        let gone = before - sleepers.asleep.len();
+        drop(sleepers);
+        woken.notify_all();
+        gone as u32
     }
 
     /// A futex at `ptr`.
@@ -138,14 +182,17 @@ mod tests {
 
     #[test]
     fn a_changed_word_is_not_slept_on() {
-        assert_eq!(Futex::new(1).wait(0, Deadline::NEVER), Slept::CheckAgain);
+        assert_eq!(
+            Futex::new(1).wait(0, Channels::ALL, Deadline::NEVER),
+            Slept::CheckAgain
+        );
     }
 
     #[test]
     fn a_sleep_ends_at_its_deadline() {
         let deadline = Deadline::after(Duration::from_millis(2));
         let futex = Futex::new(0);
-        while futex.wait(0, deadline) != Slept::TimedOut {}
+        while futex.wait(0, Channels::ALL, deadline) != Slept::TimedOut {}
         assert!(deadline.has_passed());
     }
 }

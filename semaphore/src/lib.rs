@@ -17,6 +17,8 @@
 mod deadline;
 mod event_count;
 mod futex;
+#[doc(hidden)]
+pub mod membarrier;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod os;

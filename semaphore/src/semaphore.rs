@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Deadline;
-use crate::futex::Futex;
+use crate::futex::{Channels, Futex};
 use crate::sync::Ordering;
 
 /// Somebody may be asleep.
@@ -121,7 +121,7 @@ impl Semaphore {
             }
             if self.announce() {
                 self.state
-                    .wait(WAITING, deadline.min(Deadline::after(SLICE)));
+                    .wait(WAITING, Channels::ALL, deadline.min(Deadline::after(SLICE)));
             }
         }
     }
