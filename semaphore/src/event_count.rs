@@ -63,6 +63,12 @@ pub struct EventCount {
 #[must_use = "a prepared wait is either waited on or cancelled"]
 pub struct WaitKey(u32);
 
+impl WaitKey {
+    pub(crate) fn new(value: u32) -> Self {
+        Self(value)
+    }
+}
+
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitResult {

@@ -11,7 +11,7 @@
 use crate::Deadline;
 use crate::sync::AtomicU32;
 #[cfg(loom)]
-use crate::sync::{Condvar, Mutex, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// A 32-bit word that processes can sleep on.
 ///
@@ -39,6 +39,11 @@ pub(crate) struct Channels(u32);
 impl Channels {
     /// All of them.
     pub(crate) const ALL: Self = Self(u32::MAX);
+
+    /// Those of a bitset, which is not empty.
+    pub(crate) const fn of(bits: u32) -> Self {
+        Self(bits)
+    }
 }
 
 /// How a sleep ended.
@@ -133,8 +138,8 @@ impl Futex {
     pub(crate) fn wait(&self, expected: u32, channels: Channels, _deadline: Deadline) -> Slept {
         let (queue, woken) = &self.sleepers;
         let mut sleepers = queue.lock().unwrap();
-        // Relaxed: the lock orders this load after the store of a waker that woke before us.
-        if self.word.load(Ordering::Relaxed) == expected {
+        // The lock orders this look after the store of a waker that woke before us.
+        if self.word.peek() == expected {
             let ticket = sleepers.next_ticket;
             sleepers.next_ticket += 1;
             sleepers.asleep.push((ticket, channels));

@@ -15,6 +15,7 @@
 //! that sleeps in slices (see [`EventCount::wait`]). [`Semaphore`] does so by itself.
 
 mod deadline;
+mod error;
 mod event_count;
 mod futex;
 #[doc(hidden)]
@@ -25,11 +26,20 @@ pub mod os;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod segment;
+#[cfg(not(loom))]
 mod semaphore;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod semaphore;
 #[doc(hidden)]
 pub mod sync;
 
 pub use deadline::Deadline;
+#[cfg(not(loom))]
+pub use error::Error;
+pub use error::{AcquireError, ReleaseError};
 pub use event_count::{EventCount, WaitKey, WaitResult};
 pub use futex::Futex;
-pub use semaphore::{Overflow, Semaphore};
+pub use semaphore::Semaphore;
+#[cfg(not(loom))]
+pub use semaphore::{NamedSemaphore, OwnedPermits, SemaphoreOptions};

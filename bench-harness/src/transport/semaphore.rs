@@ -88,7 +88,12 @@ pub struct SemaphoreReceiver {
 impl Receiver for SemaphoreReceiver {
     #[inline]
     fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        if self.word.semaphore().acquire_deadline(self.deadline) {
+        if self
+            .word
+            .semaphore()
+            .acquire_deadline(self.deadline)
+            .is_ok()
+        {
             Ok(0)
         } else {
             Err(alarm::timed_out())

@@ -48,6 +48,13 @@ extern "C" fn after_fork_in_child() {
     unsafe { FORK_LOCK.0.get().write(libc::PTHREAD_RWLOCK_INITIALIZER) };
 }
 
+/// How many forks lie between this process and the one that loaded the library, counted from the first call on.
+#[inline]
+pub fn generation() -> u64 {
+    // Relaxed: written by the fork that made this process.
+    GENERATION.load(Ordering::Relaxed)
+}
+
 /// Tells a process from its children, also where both have the same process id in namespaces of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessMark {
@@ -59,11 +66,9 @@ impl ProcessMark {
     /// Of this process.
     pub fn of_this_process() -> Self {
         register();
-        // Relaxed: written by the fork that made this process.
-        let generation = GENERATION.load(Ordering::Relaxed);
         Self {
             pid: std::process::id(),
-            generation,
+            generation: generation(),
         }
     }
 }

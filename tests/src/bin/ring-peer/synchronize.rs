@@ -9,11 +9,11 @@ use clap::{Args, Subcommand};
 use memmap2::{MmapOptions, MmapRaw};
 use shm_semaphore::{Deadline, EventCount, Semaphore};
 
-/// The words of the file, by their numbers.
+/// The words of the file, by their numbers. The semaphore has eight.
 const SEMAPHORE: usize = 0;
-const COUNTER: usize = 1;
-const TURN: usize = 2;
-const EVENT: usize = 3;
+const COUNTER: usize = 8;
+const TURN: usize = 9;
+const EVENT: usize = 10;
 
 /// Uses what is in the file, and says `done`.
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ impl Synchronize {
             What::Count { times } => count(&map, times),
             What::Alternate { times, me } => alternate(&map, times, me),
             What::Hold => {
-                semaphore(&map).acquire();
+                semaphore(&map).acquire().expect("a permit");
                 println!("acquired");
                 // Whatever comes ends it.
                 let _ = std::io::stdin().read_line(&mut String::new());
@@ -64,9 +64,16 @@ impl Synchronize {
 fn count(map: &MmapRaw, times: u32) {
     for turn in 0..times {
         match turn % 3 {
-            0 => semaphore(map).acquire(),
-            1 => while !semaphore(map).acquire_timeout(std::time::Duration::from_millis(1)) {},
-            _ => assert!(semaphore(map).acquire_deadline(Deadline::NEVER)),
+            0 => semaphore(map).acquire().expect("a permit"),
+            1 => {
+                while semaphore(map)
+                    .acquire_timeout(std::time::Duration::from_millis(1))
+                    .is_err()
+                {}
+            }
+            _ => semaphore(map)
+                .acquire_deadline(Deadline::NEVER)
+                .expect("a permit"),
         }
         // Relaxed, both: the semaphore orders them.
         let counted = counter(map).load(Ordering::Relaxed);
@@ -101,7 +108,7 @@ fn word(map: &MmapRaw, number: usize) -> *mut u32 {
 
 fn semaphore(map: &MmapRaw) -> &Semaphore {
     // SAFETY: an aligned word of a mapping that outlives the reference, used as nothing else.
-    unsafe { Semaphore::from_ptr(word(map, SEMAPHORE)) }
+    unsafe { Semaphore::from_ptr(word(map, SEMAPHORE).cast()) }
 }
 
 fn event(map: &MmapRaw) -> &EventCount {

@@ -1,0 +1,327 @@
+//! A semaphore with a name, and with participants.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Change, Refused};
+use super::options::{self, SemaphoreOptions};
+use super::owned::OwnedPermits;
+use super::seat::{Seat, Segment};
+use super::{Semaphore, not_acquired, not_released, taking, waited};
+use crate::Deadline;
+use crate::error::{AcquireError, Error, ReleaseError};
+use crate::event_count::WaitKey;
+use crate::segment;
+
+/// A participant of a semaphore that was found by its name or passed on as a descriptor.
+///
+/// It does all that a [`Semaphore`] does. Permits can be *owned* as well (`acquire_owned` …): they are kept by a guard, and when the process dies, however
+/// it dies, they come back: somebody who waits finds out within some 50 ms of the moment at which the kernel has taken the dead process apart. Permits that were not taken as
+/// owned are lost with a dead holder.
+///
+/// A handle belongs to one thread at a time (it is `Send`, not `Sync`); [`try_clone`](Self::try_clone) makes another one.
+/// In a child after `fork` it must not be used: the child opens the semaphore for itself.
+///
+/// ```
+/// use shm_semaphore::Semaphore;
+/// # let name = format!("/doc-semaphore-{}", std::process::id());
+/// # let name = name.as_str();
+///
+/// let jobs = Semaphore::create(name, 4)?;
+/// let permit = jobs.acquire_owned()?;
+///
+/// // … and in another process:
+/// let same = Semaphore::open(name)?;
+/// assert_eq!(same.permits(), 3);
+///
+/// drop(permit);
+/// assert_eq!(same.permits(), 4);
+/// Semaphore::unlink(name)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct NamedSemaphore {
+    seat: Seat,
+}
+
+impl Semaphore {
+    /// Makes a semaphore under a name, with the default [`SemaphoreOptions`].
+    ///
+    /// # Errors
+    /// Those of [`SemaphoreOptions::create`].
+    pub fn create(name: &str, permits: u32) -> Result<NamedSemaphore, Error> {
+        SemaphoreOptions::new().create(name, permits)
+    }
+
+    /// Opens a semaphore by its name.
+    ///
+    /// # Errors
+    /// Those of [`SemaphoreOptions::open`].
+    pub fn open(name: &str) -> Result<NamedSemaphore, Error> {
+        SemaphoreOptions::new().open(name)
+    }
+
+    /// Opens the semaphore of this name or makes it, with the default [`SemaphoreOptions`].
+    ///
+    /// # Errors
+    /// Those of [`SemaphoreOptions::open_or_create`].
+    pub fn open_or_create(name: &str, permits: u32) -> Result<NamedSemaphore, Error> {
+        SemaphoreOptions::new().open_or_create(name, permits)
+    }
+
+    /// Takes a semaphore's name away. Who has it open keeps it; the memory is freed when the last one is done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::InvalidName`], [`Error::Os`].
+    pub fn unlink(name: &str) -> Result<(), Error> {
+        let name = options::parse(name)?;
+        segment::unlink(&name).map_err(|refusal| Error::from_refusal(&name, refusal))
+    }
+}
+
+impl NamedSemaphore {
+    pub(super) fn join(segment: &Arc<Segment>) -> Result<Self, Error> {
+        Seat::take(segment).map(|seat| Self { seat })
+    }
+
+    /// Another handle on the same semaphore, with a seat of its own.
+    ///
+    /// # Errors
+    /// [`Error::NoSeat`], [`Error::Corrupt`], [`Error::Os`].
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Self::join(self.seat.segment())
+    }
+
+    /// The name that it was created or opened by.
+    pub fn name(&self) -> Option<&str> {
+        let name = self.seat.segment().name.as_str();
+        (name != segment::Name::anonymous().as_str()).then_some(name)
+    }
+
+    /// How many handles are attached, in processes that live.
+    pub fn participants(&self) -> usize {
+        self.seat.living()
+    }
+
+    /// The permits at this moment; another process may take one before the caller looks at the answer.
+    pub fn permits(&self) -> u32 {
+        self.seat.core().permits()
+    }
+
+    #[inline]
+    fn try_take(&self, change: Change) -> Result<(), AcquireError> {
+        if self.take_at_once(change) {
+            return Ok(());
+        }
+        let result = self.seat.core().try_take(Some(&self.seat.member), change);
+        match result {
+            Ok(()) => Ok(()),
+            Err(Refused::NoPermits) => self.try_take_after_a_look(change),
+            Err(refused) => Err(not_acquired(refused, change.count)),
+        }
+    }
+
+    /// One who only tries finds out about the dead as well.
+    #[cold]
+    fn try_take_after_a_look(&self, change: Change) -> Result<(), AcquireError> {
+        let core = self.seat.core();
+        let result = match self.seat.look_around() {
+            Ok(true) => core.try_take(Some(&self.seat.member), change),
+            Ok(false) => Err(Refused::NoPermits),
+            Err(refused) => Err(refused),
+        };
+        result.map_err(|refused| not_acquired(refused, change.count))
+    }
+
+    #[inline]
+    fn take_at_once(&self, change: Change) -> bool {
+        let words = self.seat.core().words;
+        words.change_at_once(Some(&self.seat.member), change)
+    }
+
+    #[inline]
+    fn take(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
+        if self.take_at_once(change) {
+            return Ok(());
+        }
+        self.take_slowly(change, deadline)
+    }
+
+    fn take_slowly(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
+        let core = self.seat.core();
+        let look_around = || self.seat.look_around().map(drop);
+        let result = core.take(Some(&self.seat.member), change, deadline, look_around);
+        waited(result, change.count)
+    }
+
+    fn take_within(&self, change: Change, timeout: Duration) -> Result<(), AcquireError> {
+        match self.try_take(change) {
+            Err(AcquireError::NoPermits) => self.take(change, Deadline::after(timeout)),
+            result => result,
+        }
+    }
+
+    #[inline]
+    fn owning(&self, wanted: u32) -> Result<Change, AcquireError> {
+        if !self.seat.segment().geometry.owned {
+            return Err(AcquireError::NotOwned);
+        }
+        taking(wanted, true)
+    }
+
+    /// What a guard gives back.
+    #[inline]
+    pub(super) fn give_back(&self, permits: u32) {
+        if self.seat.is_ours() {
+            let core = self.seat.core();
+            // Fails only if the segment is corrupt, which the next call that can say so says.
+            let _ = core.give(Some(&self.seat.member), Change::give(permits, true));
+        }
+    }
+
+    /// Gives back, or adds, `permits` that nobody owns, and wakes who waits for them.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Overflow`] if the count can't hold them; nothing has changed then. [`ReleaseError::Corrupt`].
+    #[inline]
+    pub fn release(&self, permits: u32) -> Result<(), ReleaseError> {
+        self.seat
+            .core()
+            .give(Some(&self.seat.member), Change::give(permits, false))
+            .map_err(|refused| not_released(refused, permits))
+    }
+
+    /// As [`Semaphore::prepare_wait`].
+    pub fn prepare_wait(&self) -> Option<WaitKey> {
+        self.seat.core().prepare_wait()
+    }
+
+    pub(crate) fn news(&self) -> &crate::Futex {
+        &self.seat.core().words.news
+    }
+}
+
+macro_rules! acquire_methods {
+    ($($(#[$doc:meta])* $try:ident $wait:ident $timeout:ident $deadline:ident ($($wanted:ident)?) $count:expr;)*) => {
+        impl NamedSemaphore {$(
+            $(#[$doc])*
+            ///
+            /// Takes them if they are there and nobody has reserved them.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `TimedOut`.
+            #[inline]
+            pub fn $try(&self $(, $wanted: u32)?) -> Result<(), AcquireError> {
+                self.try_take(taking($count, false)?)
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits until they are there.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits` or `TimedOut`.
+            #[inline]
+            pub fn $wait(&self $(, $wanted: u32)?) -> Result<(), AcquireError> {
+                self.take(taking($count, false)?, Deadline::NEVER)
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits `timeout` at most.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits`.
+            pub fn $timeout(&self $(, $wanted: u32)?, timeout: Duration) -> Result<(), AcquireError> {
+                self.take_within(taking($count, false)?, timeout)
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits until `deadline` at most.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits`.
+            pub fn $deadline(&self $(, $wanted: u32)?, deadline: impl Into<Deadline>) -> Result<(), AcquireError> {
+                self.take(taking($count, false)?, deadline.into())
+            }
+        )*}
+    };
+}
+
+macro_rules! acquire_owned_methods {
+    ($($(#[$doc:meta])* $try:ident $wait:ident $timeout:ident $deadline:ident ($($wanted:ident)?) $count:expr;)*) => {
+        impl NamedSemaphore {$(
+            $(#[$doc])*
+            ///
+            /// Takes them if they are there and nobody has reserved them.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `TimedOut`.
+            #[inline]
+            pub fn $try(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
+                self.try_take(self.owning($count)?)?;
+                Ok(OwnedPermits::new(self, $count))
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits until they are there.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits` or `TimedOut`.
+            #[inline]
+            pub fn $wait(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
+                self.take(self.owning($count)?, Deadline::NEVER)?;
+                Ok(OwnedPermits::new(self, $count))
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits `timeout` at most.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits`.
+            pub fn $timeout(&self $(, $wanted: u32)?, timeout: Duration) -> Result<OwnedPermits<'_>, AcquireError> {
+                self.take_within(self.owning($count)?, timeout)?;
+                Ok(OwnedPermits::new(self, $count))
+            }
+
+            $(#[$doc])*
+            ///
+            /// Waits until `deadline` at most.
+            ///
+            /// # Errors
+            /// [`AcquireError`]; never `NoPermits`.
+            pub fn $deadline(
+                &self
+                $(, $wanted: u32)?,
+                deadline: impl Into<Deadline>,
+            ) -> Result<OwnedPermits<'_>, AcquireError> {
+                self.take(self.owning($count)?, deadline.into())?;
+                Ok(OwnedPermits::new(self, $count))
+            }
+        )*}
+    };
+}
+
+acquire_methods! {
+    /// A permit that nobody owns: it is lost if this process dies with it.
+    try_acquire acquire acquire_timeout acquire_deadline () 1;
+    /// So many permits at once, or none; nobody owns them.
+    try_acquire_many acquire_many acquire_many_timeout acquire_many_deadline (wanted) wanted;
+}
+
+acquire_owned_methods! {
+    /// A permit that comes back, at the latest when this process dies.
+    try_acquire_owned acquire_owned acquire_owned_timeout acquire_owned_deadline () 1;
+    /// So many permits at once, or none; they come back, at the latest when this process dies.
+    try_acquire_many_owned acquire_many_owned acquire_many_owned_timeout acquire_many_owned_deadline (wanted) wanted;
+}
+
+impl AsFd for NamedSemaphore {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.seat.segment().file.as_fd()
+    }
+}
