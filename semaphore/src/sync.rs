@@ -60,6 +60,7 @@ mod real {
 
                 /// Not a step: for what stands in for the kernel.
                 pub fn peek(&self) -> $int {
+                    // Relaxed: under the lock that stands in for the kernel's.
                     self.0.load(Ordering::Relaxed)
                 }
 

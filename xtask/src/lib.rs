@@ -6,6 +6,7 @@
 //! - [`results`]: whether a run of the harness is sound;
 //! - [`tidy`]: the rules of style as functions over text, for a test and for the mutants.
 
+pub mod faults;
 pub mod miri;
 pub mod mutants;
 pub mod results;

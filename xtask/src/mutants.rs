@@ -1,11 +1,12 @@
 //! The proof that the models see the orderings: every tagged operation is weakened in turn, in a copy of the workspace, and
-//! one of the models in its row of the ledger must fail on it.
+//! one of the models in its row of the ledger must fail on it. So must the models of each planted fault.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::faults::FAULTS;
 use crate::tidy::edges::{self, Mutant, Row};
 use crate::{Failure, cargo, loom_flags, workspace};
 
@@ -24,7 +25,7 @@ enum Verdict {
     Endless,
 }
 
-/// Weakens every tagged operation, or those of the edges whose names contain `edge`.
+/// Weakens every tagged operation, or those of the edges whose names contain `edge`, and plants the faults (whose descriptions contain it).
 ///
 /// # Errors
 /// Lists the mutants that no model caught, and what could not be tried.
@@ -47,17 +48,14 @@ pub fn run(edge: Option<&str>) -> Result<(), Failure> {
         }
     }
     let mut survivors = Vec::new();
-    for (path, source) in tagged_sources(&root)? {
-        for mutant in edges::mutants(&path, &source) {
-            let Some(row) = rows.iter().find(|row| row.edge == mutant.site.edge) else {
-                continue;
-            };
-            fs::write(copy.join(&path), &mutant.source).map_err(|error| io(&path, &error))?;
-            let caught = try_mutant(&copy, row, &mutant);
-            fs::write(copy.join(&path), &source).map_err(|error| io(&path, &error))?;
-            if !caught? {
-                survivors.push(describe(&mutant));
-            }
+    for candidate in candidates(&root, &rows, &wanted)? {
+        let path = &candidate.path;
+        let source = read(&root.join(path))?;
+        fs::write(copy.join(path), &candidate.source).map_err(|error| io(path, &error))?;
+        let caught = try_candidate(&copy, &candidate);
+        fs::write(copy.join(path), &source).map_err(|error| io(path, &error))?;
+        if !caught? {
+            survivors.push(candidate.title);
         }
     }
     if survivors.is_empty() {
@@ -79,10 +77,52 @@ fn describe(mutant: &Mutant) -> String {
     )
 }
 
-/// Whether one of the models of the row fails on the mutant that stands in the copy.
-fn try_mutant(copy: &Path, row: &Row, mutant: &Mutant) -> Result<bool, Failure> {
-    eprintln!("\n==> {}", describe(mutant));
-    for model in &row.models {
+/// A changed source that a model must fail on.
+struct Candidate {
+    title: String,
+    path: String,
+    source: String,
+    models: Vec<(String, String)>,
+}
+
+/// The weakened orderings of the rows, and the planted faults whose models or descriptions are wanted.
+fn candidates(
+    root: &Path,
+    rows: &[Row],
+    wanted: &impl Fn(&str) -> bool,
+) -> Result<Vec<Candidate>, Failure> {
+    let mut candidates = Vec::new();
+    for (path, source) in tagged_sources(root)? {
+        for mutant in edges::mutants(&path, &source) {
+            if let Some(row) = rows.iter().find(|row| row.edge == mutant.site.edge) {
+                candidates.push(Candidate {
+                    title: describe(&mutant),
+                    path: path.clone(),
+                    source: mutant.source,
+                    models: row.models.clone(),
+                });
+            }
+        }
+    }
+    for fault in FAULTS.iter().filter(|fault| wanted(fault.what)) {
+        let planted = fault.plant(&read(&root.join(fault.path))?);
+        let source = planted
+            .ok_or_else(|| Failure::new(format!("{}: no place for it any more", fault.what)))?;
+        let owned = |(file, function): &(&str, &str)| ((*file).into(), (*function).into());
+        candidates.push(Candidate {
+            title: fault.what.into(),
+            path: fault.path.into(),
+            source,
+            models: fault.models.iter().map(owned).collect(),
+        });
+    }
+    Ok(candidates)
+}
+
+/// Whether one of its models fails on the candidate that stands in the copy.
+fn try_candidate(copy: &Path, candidate: &Candidate) -> Result<bool, Failure> {
+    eprintln!("\n==> {}", candidate.title);
+    for model in &candidate.models {
         let verdict = run_model(copy, model)?;
         let (file, function) = model;
         match verdict {
@@ -132,6 +172,15 @@ fn run_model(copy: &Path, (file, function): &(String, String)) -> Result<Verdict
             "{target} does not compile in {}",
             copy.display()
         )));
+    }
+    // A name that matches no test would pass, whatever is wrong.
+    let listed = command()
+        .args(["--", "--exact", function, "--list"])
+        .stdout(Stdio::piped())
+        .output();
+    let expected = format!("{function}: test");
+    if !listed.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).contains(&expected)) {
+        return Err(Failure::new(format!("{target} has no test {function}")));
     }
     let mut run = command();
     run.args(["--", "--exact", function]);

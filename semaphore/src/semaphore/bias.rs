@@ -108,11 +108,13 @@ impl Words {
     fn end_bias(&self, member: &Member<'_>, bias: State, tally: Tally) -> Result<Record, Refused> {
         let account = member.account;
         let op = member.op().wrapping_add(1);
-        let before = Record::from_bits(account.record.load(Ordering::Acquire)); // edge: bias_record.acquire
+        // Relaxed: the exchange checks it.
+        let before = Record::from_bits(account.record.load(Ordering::Relaxed));
         if before.op == member.op() {
             record_outcome(account, before, outcome(op, tally));
         }
-        let found = account.record.load(Ordering::Acquire); // edge: bias_record.acquire
+        // Relaxed: what another one recorded here it has from us.
+        let found = account.record.load(Ordering::Relaxed);
         let record = Record::from_bits(found);
         if record.op != op {
             let field = "participant.record";
@@ -167,7 +169,8 @@ impl Core<'_> {
             taken: account.taken.load(Ordering::Relaxed),
             given: account.given.load(Ordering::Acquire), // edge: bias.acquire
         };
-        let before = Record::from_bits(account.record.load(Ordering::Acquire)); // edge: bias_record.acquire
+        // Relaxed: the exchange checks it.
+        let before = Record::from_bits(account.record.load(Ordering::Relaxed));
         let op = before.op.wrapping_add(1);
         if owner.is_op(op) {
             if !tally.is_possible() {

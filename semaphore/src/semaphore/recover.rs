@@ -26,8 +26,8 @@ impl Core<'_> {
         let account = self.account(index)?;
         loop {
             let seen = self.load();
-            // Relaxed: at least as new as what was there when the state was written, which we have acquired.
             let is_named = seen.actor().is_some_and(|actor| actor.index == index);
+            // Relaxed: at least as new as what was there when the state was written, which we have acquired.
             let record = Record::from_bits(account.record.load(Ordering::Relaxed));
             if !is_named && record.held == 0 {
                 return Ok(0);
@@ -39,7 +39,7 @@ impl Core<'_> {
             if !self.account_for_last(seen, None)? {
                 continue;
             }
-            // Relaxed: as above.
+            // Relaxed: as the one before.
             let record = Record::from_bits(account.record.load(Ordering::Relaxed));
             let intent = account.intent.load(Ordering::Acquire); // edge: intent.acquire
             if record.held == 0 || !is_still_dead() {

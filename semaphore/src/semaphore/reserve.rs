@@ -82,8 +82,8 @@ impl Core<'_> {
         let exchanged = self.words.reservation.compare_exchange(
             seen,
             next,
-            Ordering::Relaxed, // Relaxed, both: as above
-            Ordering::Relaxed,
+            Ordering::Relaxed, // Relaxed, both: it decides about the order only
+            Ordering::Relaxed, // Relaxed: as above
         );
         exchanged.is_ok()
     }

@@ -80,8 +80,9 @@ impl Core<'_> {
     pub(crate) fn tell(self, seen: State, permits: u32) -> Result<(), Refused> {
         self.words.news.word().fetch_add(1, Ordering::Release); // edge: news.release
         if seen.is_reserved() {
-            // If it is awake it looks again, because the news have changed before it sleeps.
-            self.words.news.wake(1, HOLDER);
+            // If it is awake it looks again, because the news have changed before it sleeps. Who sleeps on several words hears every call, and must not
+            // take this one with it: all are woken.
+            self.words.news.wake(u32::MAX, HOLDER);
             return Ok(());
         }
         if self.words.news.wake(permits, Channels::ALL) > 0 {
@@ -129,11 +130,6 @@ impl Core<'_> {
     /// See [`Semaphore::prepare_wait`](crate::Semaphore::prepare_wait).
     pub(crate) fn prepare_wait(self) -> Option<WaitKey> {
         let news = self.news();
-        let seen = self.load();
-        if seen.is_reserved() && seen.permits() > 0 {
-            // Who sleeps on several words hears every call: one meant for the holder of the reservation is passed on.
-            self.words.news.wake(1, HOLDER);
-        }
         self.announce_sleeper(1, false)
             .then_some(WaitKey::new(news))
     }
