@@ -63,4 +63,6 @@ pub use role::Role;
 #[cfg(not(loom))]
 pub use segment::layout::PayloadType;
 pub use shm_semaphore::Deadline;
+#[cfg(not(loom))]
+pub use shm_semaphore::Pollable;
 pub use wait::Wait;

@@ -67,6 +67,12 @@ impl WaitKey {
     pub(crate) fn new(value: u32) -> Self {
         Self(value)
     }
+
+    /// The word that a sleeper expects.
+    #[cfg(not(loom))]
+    pub(crate) fn value(self) -> u32 {
+        self.0
+    }
 }
 
 /// How a wait ended.
@@ -118,6 +124,12 @@ impl EventCount {
             Slept::CheckAgain => WaitResult::MaybeNotified,
             Slept::TimedOut => WaitResult::TimedOut,
         }
+    }
+
+    /// The prepared wait as one of several, for [`wait_any`](crate::wait_any).
+    #[cfg(not(loom))]
+    pub fn prepared(&self, key: WaitKey) -> crate::Prepared<'_> {
+        crate::Prepared::new(&self.state, key)
     }
 
     /// Wakes every sleeper that announced itself before the fence in this call. Call it after the condition was changed.

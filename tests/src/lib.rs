@@ -3,18 +3,22 @@
 //! - [`children`]: peer processes, started by role, spoken to in lines, never left behind;
 //! - [`mod@watchdog`]: ends a test that hangs, and shows where it hung;
 //! - [`names`]: unique names for segments, and folders, that are gone at the end;
+//! - [`mod@events`]: a page full of event counts, for processes to meet at;
 //! - [`forms`]: the message types and the ways of waiting that the tests go through;
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;
+//! - [`seccomp`]: system calls that the kernel refuses;
 //! - [`traffic`]: every way to send and to receive, for both forms of a ring;
 //! - [`journal`]: what a process did, kept where its death cannot touch it;
 //! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up.
 
 pub mod children;
+pub mod events;
 pub mod forms;
 pub mod history;
 pub mod journal;
 pub mod names;
 pub mod pattern;
+pub mod seccomp;
 pub mod traffic;
 pub mod watchdog;
 

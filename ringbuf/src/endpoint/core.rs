@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shm_semaphore::{Deadline, EventCount};
+use shm_semaphore::{Deadline, EventCount, Pollable, WaitKey};
 
 use crate::error::{Corruption, Error, RecvError, SendError};
 use crate::participants::{Peer, Seat};
@@ -175,6 +175,47 @@ impl<S: Mapped> Endpoint<S> {
         self.seat.peer(self.side.view())
     }
 
+    /// A descriptor that becomes readable when this side's gate is notified.
+    pub(in crate::endpoint) fn pollable(&self) -> Result<Pollable, Error> {
+        let name = self.seat.segment_name();
+        if !self.notifies {
+            return Err(Error::WaitNotSupported {
+                name: name.to_string(),
+            });
+        }
+        Pollable::new(self.seat.gate()?)
+            .map_err(|source| Error::from_io("start a thread", name, source))
+    }
+
+    /// Announces a sleeper who waits for what `poll` asks for; `None` if there is an answer now.
+    pub(in crate::endpoint) fn prepare(
+        &mut self,
+        poll: impl FnMut(&mut S) -> Result<Poll, Corruption>,
+        gate: impl Fn(&S) -> &EventCount,
+    ) -> Option<WaitKey> {
+        self.healthy().ok()?;
+        let mut look = SideLook {
+            side: &mut self.side,
+            seat: &self.seat,
+            poll,
+            gate,
+        };
+        match self.waiter.prepare(Deadline::now(), &mut look) {
+            Ok(key) => key,
+            Err(stop) => {
+                self.note(&stop);
+                None
+            }
+        }
+    }
+
+    /// Remembers a corruption for good.
+    fn note(&mut self, stop: &Stop) {
+        if let Stop::Corrupt(corruption) = *stop {
+            self.corruption = Some(corruption);
+        }
+    }
+
     /// Waits for what `poll` asks for; a call that does not wait has timed out at once.
     fn wait(
         &mut self,
@@ -195,10 +236,7 @@ impl<S: Mapped> Endpoint<S> {
                 self.waiter.wait_until(deadline, burst, &mut look)
             }
         };
-        if let Err(Stop::Corrupt(corruption)) = waited {
-            self.corruption = Some(corruption);
-        }
-        waited
+        waited.inspect_err(|stop| self.note(stop))
     }
 }
 

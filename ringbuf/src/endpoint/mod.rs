@@ -5,6 +5,7 @@ mod config;
 mod consumer;
 mod core;
 mod message;
+mod polling;
 mod producer;
 mod ring;
 mod typed;

@@ -14,11 +14,13 @@ use shm_semaphore::sync::Ordering;
 use crate::error::{Corruption, Error};
 use crate::protocol::presence::Status;
 use crate::role::Role;
+use crate::segment::gate::Gate;
 use crate::segment::layout::{Control, Kind, Participant};
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::View;
 use shm_semaphore::os::mapping::Mapping;
 use shm_semaphore::os::{file, lock, process};
+use shm_semaphore::segment::Name;
 
 /// Beyond the bytes that prove a life.
 const ANNOUNCED_BYTES: u32 = 1 << 16;
@@ -180,6 +182,17 @@ impl Seat {
     pub fn peer(&self, view: &View) -> Result<Peer, Corruption> {
         self.probe_peer(view)?;
         describe(self.role.other().record(view.control()))
+    }
+
+    /// Where this side sleeps, without the seat.
+    pub fn gate(&self) -> Result<Gate, Error> {
+        Gate::map(&self.segment, self.role)
+            .map_err(|source| Error::from_io("map", &self.segment.name, source))
+    }
+
+    /// The name of the segment, for messages.
+    pub fn segment_name(&self) -> &Name {
+        &self.segment.name
     }
 
     /// Notes the processor that we wait on, and says whether the other side waited on the same one lately.

@@ -1,5 +1,7 @@
 //! The memory: how a segment is laid out, how it comes into being and goes, and how its bytes become what the protocols need.
 
+#[cfg(not(loom))]
+pub mod gate;
 pub mod heap;
 #[cfg(not(loom))]
 pub mod layout;

@@ -1,7 +1,7 @@
 //! The one loop that waits.
 
 use shm_semaphore::sync::{spin_loop, yield_now};
-use shm_semaphore::{Deadline, EventCount};
+use shm_semaphore::{Deadline, EventCount, WaitKey};
 
 use super::Wait;
 use super::catch_up::CatchUp;
@@ -160,22 +160,34 @@ impl Waiter {
     /// Sleeps, in slices: a peer that was killed before it could notify is found out, and so is one that is gone altogether.
     fn park<L: Look>(&mut self, deadline: Deadline, look: &mut L) -> Result<Waited, L::Stop> {
         loop {
-            let key = look.gate().prepare_wait();
             let now = Deadline::now();
-            // Leaves word of where we are, for a peer that thinks of spinning.
-            look.shares_processor(now);
-            // By the clock, and not when a sleep has timed out: signals may end every sleep before that.
-            self.probe_if_due(now, look)?;
-            if look.is_ready()? {
-                look.gate().cancel_wait(key);
+            let Some(key) = self.prepare(now, look)? else {
                 return Ok(Waited::Ready);
-            }
+            };
             if now >= deadline {
                 return Ok(Waited::TimedOut);
             }
             look.gate()
                 .wait(key, deadline.min(self.probed.plus_ns(PROBE_EVERY_NS)));
         }
+    }
+
+    /// Announces a sleeper, who is then to sleep at the gate; `None` if the condition holds by now.
+    pub fn prepare<L: Look>(
+        &mut self,
+        now: Deadline,
+        look: &mut L,
+    ) -> Result<Option<WaitKey>, L::Stop> {
+        let key = look.gate().prepare_wait();
+        // Leaves word of where we are, for a peer that thinks of spinning.
+        look.shares_processor(now);
+        // By the clock, and not when a sleep has timed out: signals may end every sleep before that.
+        self.probe_if_due(now, look)?;
+        if look.is_ready()? {
+            look.gate().cancel_wait(key);
+            return Ok(None);
+        }
+        Ok(Some(key))
     }
 
     fn probe_if_due<L: Look>(&mut self, now: Deadline, look: &mut L) -> Result<(), L::Stop> {

@@ -9,6 +9,7 @@
 //! | `recover` | what a dead participant leaves behind |
 //! | `member` | what a participant knows of itself |
 //! | `placed` | [`Semaphore`], without participants |
+//! | `polling` | a [`NamedSemaphore`] in an event loop |
 //! | `named`, `owned`, `options`, `seat`, `layout` | [`NamedSemaphore`], with participants |
 
 pub(crate) mod bias;
@@ -26,6 +27,8 @@ mod options;
 #[cfg(not(loom))]
 mod owned;
 mod placed;
+#[cfg(not(loom))]
+mod polling;
 pub(crate) mod recover;
 pub(crate) mod reserve;
 #[cfg(not(loom))]

@@ -197,6 +197,20 @@ impl NamedSemaphore {
         self.seat.core().prepare_wait()
     }
 
+    /// The prepared wait as one of several.
+    pub fn prepared(&self, key: WaitKey) -> crate::Prepared<'_> {
+        crate::Prepared::new(self.news(), key)
+    }
+
+    /// A descriptor that an event loop waits for in this handle's place: [`prepare_wait`](Self::prepare_wait), then [arm](crate::Pollable::arm) it, and when it is
+    /// readable try to acquire. It has a mapping and a thread of its own, no seat, and may outlive the handle.
+    ///
+    /// # Errors
+    /// [`Error::Os`] when the system has no memory, descriptor or thread to give.
+    pub fn pollable(&self) -> Result<crate::Pollable, Error> {
+        super::polling::pollable(self.seat.segment())
+    }
+
     pub(crate) fn news(&self) -> &crate::Futex {
         &self.seat.core().words.news
     }

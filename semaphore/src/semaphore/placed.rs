@@ -181,6 +181,12 @@ impl Semaphore {
         self.core().prepare_wait()
     }
 
+    /// The prepared wait as one of several.
+    #[cfg(not(loom))]
+    pub fn prepared(&self, key: WaitKey) -> crate::Prepared<'_> {
+        crate::Prepared::new(self.news(), key)
+    }
+
     /// A semaphore at `ptr`: 32 bytes, as [`new`](Self::new) or all-zero memory has them.
     ///
     /// # Safety

@@ -1,6 +1,7 @@
 //! Plays the other process in the tests: one role a subcommand, one printed line an event.
 
 mod endure;
+mod events;
 mod fork;
 mod journaled;
 mod namespace;
@@ -63,6 +64,8 @@ enum Role {
     Endure(endure::Endure),
     /// Meet other processes at a semaphore or an event count.
     Synchronize(synchronize::Synchronize),
+    /// Change what is counted in a page of event counts, and notify.
+    Events(events::Events),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
@@ -104,6 +107,7 @@ fn main() {
         Role::Scribble(role) => role.play(),
         Role::Endure(role) => role.play(),
         Role::Synchronize(role) => role.play(),
+        Role::Events(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
         Role::Overlay => overlay::play(),
