@@ -7,6 +7,7 @@
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
 pub mod alarm;
+pub mod bare_futex;
 pub mod capacity;
 #[cfg(test)]
 mod conformance;
