@@ -33,6 +33,8 @@ macro_rules! for_each_kernel_contender {
             ("event-count", Notify, Park, $crate::transport::event_count::ShmEventCount),
             ("sem-posix", Notify, Park, $crate::transport::sem_posix::SemPosix),
             ("sem-sysv", Notify, Park, $crate::transport::sem_sysv::SemSysv),
+            ("sem-sysv-undo", Notify, Park, $crate::transport::sem_sysv_undo::SemSysvUndo),
+            ("mutex-condvar", Notify, Park, $crate::transport::mutex_condvar::MutexCondvar),
             ("eventfd", Notify, Park, $crate::transport::eventfd::Eventfd),
             ("signal", Notify, Park, $crate::transport::signal::Signals),
         }
