@@ -163,8 +163,6 @@ impl Receiver for FutexReceiver {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::IntoRawFd;
-
     use super::*;
 
     fn ends() -> (FutexSender, FutexReceiver) {
@@ -174,12 +172,11 @@ mod tests {
             capacity: 1,
         };
         let link = BareFutex.create(&shape).unwrap();
-        let mut ticket = link.ticket.clone();
-        ticket.sender_fds = vec![link.fds[0].try_clone().unwrap().into_raw_fd()];
-        ticket.receiver_fds = vec![link.fds[0].try_clone().unwrap().into_raw_fd()];
+        let sender = link.sender_part().unwrap().into_ticket();
+        let receiver = link.receiver_part().unwrap().into_ticket();
         (
-            BareFutex.sender(&ticket).unwrap(),
-            BareFutex.receiver(&ticket).unwrap(),
+            BareFutex.sender(&sender).unwrap(),
+            BareFutex.receiver(&receiver).unwrap(),
         )
     }
 
