@@ -9,7 +9,8 @@
 //! the receiver's k-th message     takes k,     gives k - 1
 //! ```
 //!
-//! With two stations a side would at once take again what it has just given. The link holds one message.
+//! With two stations a side would at once take again what it has just given. The link holds one message. When a side ends, what it
+//! held comes back, as it should, and the other side then finds every station free: the end of such a link looks like messages.
 
 /// How many stations the circle has.
 pub const STATIONS: usize = 3;

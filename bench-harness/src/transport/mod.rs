@@ -31,6 +31,8 @@ pub mod sem_posix;
 pub mod sem_sysv;
 pub mod sem_sysv_undo;
 pub mod semaphore;
+pub mod semaphore_named;
+pub mod semaphore_owned;
 pub mod shared_memory;
 pub mod signal;
 pub mod slots;

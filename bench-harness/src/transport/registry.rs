@@ -121,7 +121,7 @@ impl Contender {
     }
 }
 
-/// The rows of the kernel's mechanisms, and of our own two ways to notify.
+/// The rows of the kernel's mechanisms, and of our own ways to notify.
 fn kernels() -> Vec<Contender> {
     macro_rules! rows {
         ($(($name:literal, $class:ident, $wait:ident, $transport:path)),* $(,)?) => {

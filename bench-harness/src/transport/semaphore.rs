@@ -1,4 +1,4 @@
-//! `semaphore` (class notify): the semaphore of this project, in shared memory.
+//! `semaphore` (class notify): the semaphore of this project, placed in shared memory.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use memmap2::MmapRaw;
-use shm_semaphore::{Deadline, Semaphore};
+use shm_semaphore::{AcquireError, Deadline, ReleaseError, Semaphore};
 
 use super::{
     Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
@@ -57,7 +57,7 @@ impl Word {
     #[inline]
     fn semaphore(&self) -> &Semaphore {
         // SAFETY: the start of a mapped page that lives as long as self and holds nothing but this semaphore.
-        unsafe { Semaphore::from_ptr(self.0.as_mut_ptr().cast()) }
+        unsafe { Semaphore::from_ptr(self.0.as_mut_ptr()) }
     }
 }
 
@@ -68,13 +68,7 @@ pub struct SemaphoreSender(Word);
 impl Sender for SemaphoreSender {
     #[inline]
     fn send(&mut self, _: &[u8]) -> io::Result<()> {
-        while self.0.semaphore().release(1).is_err() {
-            if alarm::expired() {
-                return Err(alarm::timed_out());
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
+        give(|| self.0.semaphore().release(1))
     }
 }
 
@@ -88,19 +82,39 @@ pub struct SemaphoreReceiver {
 impl Receiver for SemaphoreReceiver {
     #[inline]
     fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        if self
-            .word
-            .semaphore()
-            .acquire_deadline(self.deadline)
-            .is_ok()
-        {
-            Ok(0)
-        } else {
-            Err(alarm::timed_out())
-        }
+        taken(self.word.semaphore().acquire_deadline(self.deadline))?;
+        Ok(0)
     }
 
     fn begin_window(&mut self, deadline: Instant) {
         self.deadline = deadline.into();
     }
+}
+
+/// Gives permits; waits while the semaphore can't count more.
+///
+/// # Errors
+/// `TimedOut` when the deadline has passed, otherwise what the semaphore said.
+#[inline]
+pub(super) fn give(mut release: impl FnMut() -> Result<(), ReleaseError>) -> io::Result<()> {
+    loop {
+        match release() {
+            Ok(()) => return Ok(()),
+            Err(ReleaseError::Overflow { .. }) if !alarm::expired() => std::thread::yield_now(),
+            Err(ReleaseError::Overflow { .. }) => return Err(alarm::timed_out()),
+            Err(error) => return Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// What a transport says about what a semaphore says.
+///
+/// # Errors
+/// `TimedOut` when the deadline has passed, otherwise what the semaphore said.
+#[inline]
+pub(super) fn taken<T>(acquired: Result<T, AcquireError>) -> io::Result<T> {
+    acquired.map_err(|error| match error {
+        AcquireError::TimedOut => alarm::timed_out(),
+        error => io::Error::other(error),
+    })
 }

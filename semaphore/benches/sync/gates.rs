@@ -1,6 +1,7 @@
 //! The mechanisms of `uncontended` and `contended`: one permit, which whoever passes takes and gives back.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use bench_harness::transport::eventfd::Eventfd;
@@ -8,14 +9,21 @@ use bench_harness::transport::mutex_condvar::MutexCondvar;
 use bench_harness::transport::sem_posix::SemPosix;
 use bench_harness::transport::sem_sysv::SemSysv;
 use bench_harness::transport::semaphore::ShmSemaphore;
+use bench_harness::transport::semaphore_named::attach;
 use bench_harness::transport::sysv::{self, OwnedSemaphores, Semaphore};
-use bench_harness::transport::{Link, LinkError, Receiver, Sender, Ticket, Transport};
+use bench_harness::transport::{Link, LinkError, Receiver, Sender, Ticket, Transport, join};
+use shm_semaphore::{Deadline, NamedSemaphore, SemaphoreOptions};
 
 use crate::links::SHAPE;
 
-/// The rows of `uncontended`.
-pub const UNCONTENDED: [&str; 6] = [
+/// The rows of `uncontended`. A semaphore with participants has two states: *biased*, when one participant has had it to itself for a while and changes
+/// it without a locked instruction, and *shared* otherwise.
+pub const UNCONTENDED: [&str; 10] = [
     "semaphore",
+    "semaphore-named-biased",
+    "semaphore-named-shared",
+    "semaphore-owned-biased",
+    "semaphore-owned-shared",
     "sem-posix",
     "sem-sysv",
     "sem-sysv-undo",
@@ -24,7 +32,16 @@ pub const UNCONTENDED: [&str; 6] = [
 ];
 
 /// The rows of `contended`.
-pub const CONTENDED: [&str; 6] = UNCONTENDED;
+pub const CONTENDED: [&str; 8] = [
+    "semaphore",
+    "semaphore-named",
+    "semaphore-owned",
+    "sem-posix",
+    "sem-sysv",
+    "sem-sysv-undo",
+    "mutex-condvar",
+    "eventfd",
+];
 
 /// One permit in the hands of several processes.
 pub trait Turnstile {
@@ -128,6 +145,74 @@ impl Turnstile for Semaphore {
     }
 }
 
+/// A semaphore with participants, with owned permits or without; with `SHARED` a second participant keeps the first one from having it to
+/// itself.
+struct Named<const OWNED: bool, const SHARED: bool>;
+
+impl<const OWNED: bool, const SHARED: bool> Named<OWNED, SHARED> {
+    fn options() -> SemaphoreOptions {
+        SemaphoreOptions::new().owned(OWNED)
+    }
+}
+
+impl<const OWNED: bool, const SHARED: bool> Gate for Named<OWNED, SHARED> {
+    type Turnstile = Participants<OWNED, SHARED>;
+
+    fn create(&self) -> Result<Link, LinkError> {
+        let semaphore = Self::options().anonymous(1).map_err(io::Error::other)?;
+        let shared = semaphore.as_fd().try_clone_to_owned()?;
+        Ok(join::link_of_one(shared, &SHAPE, 1))
+    }
+
+    fn join(&self, sender: &Ticket, receiver: &Ticket) -> io::Result<Self::Turnstile> {
+        let first = attach(&Self::options(), &sender.sender_fds)?;
+        // A handle that is never used makes no difference; not joined, it would only leave its descriptor open.
+        let second = attach(&Self::options(), &receiver.receiver_fds)?;
+        Ok(Participants {
+            first,
+            second,
+            passes: 0,
+            deadline: Deadline::NEVER,
+        })
+    }
+}
+
+/// Two participants in one process. They take turns, unevenly, if the semaphore is to be shared.
+struct Participants<const OWNED: bool, const SHARED: bool> {
+    first: NamedSemaphore,
+    second: NamedSemaphore,
+    passes: u32,
+    deadline: Deadline,
+}
+
+/// So often the second one passes. A participant that makes a thousand changes in a row takes the semaphore for itself.
+const SECOND_EVERY: u32 = 64;
+
+impl<const OWNED: bool, const SHARED: bool> Turnstile for Participants<OWNED, SHARED> {
+    #[inline]
+    fn pass(&mut self) -> io::Result<()> {
+        let mut semaphore = &self.first;
+        if SHARED {
+            self.passes = self.passes.wrapping_add(1);
+            if self.passes.is_multiple_of(SECOND_EVERY) {
+                semaphore = &self.second;
+            }
+        }
+        if OWNED {
+            let acquired = semaphore.acquire_owned_deadline(self.deadline);
+            acquired.map(drop).map_err(io::Error::other)
+        } else {
+            let acquired = semaphore.acquire_deadline(self.deadline);
+            acquired.map_err(io::Error::other)?;
+            semaphore.release(1).map_err(io::Error::other)
+        }
+    }
+
+    fn begin_window(&mut self, deadline: Instant) {
+        self.deadline = deadline.into();
+    }
+}
+
 /// What is to be done with a gate whose type is known.
 pub trait UseGate {
     /// What comes of it.
@@ -144,6 +229,10 @@ pub trait UseGate {
 pub fn with<U: UseGate>(name: &str, what: U) -> U::Output {
     match name {
         "semaphore" => what.call(Counter(&ShmSemaphore)),
+        "semaphore-named" | "semaphore-named-biased" => what.call(Named::<false, false>),
+        "semaphore-named-shared" => what.call(Named::<false, true>),
+        "semaphore-owned" | "semaphore-owned-biased" => what.call(Named::<true, false>),
+        "semaphore-owned-shared" => what.call(Named::<true, true>),
         "sem-posix" => what.call(Counter(&SemPosix)),
         "sem-sysv" => what.call(Counter(&SemSysv)),
         "sem-sysv-undo" => what.call(SysvUndo),

@@ -8,6 +8,8 @@ use bench_harness::transport::sem_posix::SemPosix;
 use bench_harness::transport::sem_sysv::SemSysv;
 use bench_harness::transport::sem_sysv_undo::SemSysvUndo;
 use bench_harness::transport::semaphore::ShmSemaphore;
+use bench_harness::transport::semaphore_named::ShmSemaphoreNamed;
+use bench_harness::transport::semaphore_owned::ShmSemaphoreOwned;
 use bench_harness::transport::{LinkShape, Transport};
 
 /// Nothing is carried, and one message is under way at a time.
@@ -18,9 +20,11 @@ pub const SHAPE: LinkShape = LinkShape {
 };
 
 /// The rows, the limit first.
-pub const PING_PONG: [&str; 8] = [
+pub const PING_PONG: [&str; 10] = [
     "limit-futex",
     "semaphore",
+    "semaphore-named",
+    "semaphore-owned",
     "event-count",
     "sem-posix",
     "sem-sysv",
@@ -46,6 +50,8 @@ pub fn with<U: UseTransport>(name: &str, what: U) -> U::Output {
     match name {
         "limit-futex" => what.call(&BareFutex),
         "semaphore" => what.call(&ShmSemaphore),
+        "semaphore-named" => what.call(&ShmSemaphoreNamed),
+        "semaphore-owned" => what.call(&ShmSemaphoreOwned),
         "event-count" => what.call(&ShmEventCount),
         "sem-posix" => what.call(&SemPosix),
         "sem-sysv" => what.call(&SemSysv),

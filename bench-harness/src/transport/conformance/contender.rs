@@ -79,6 +79,12 @@ impl<T: Transport> Contender<'_, T> {
         self.class == Class::Stream || self.name == "unix-seqpacket"
     }
 
+    /// Whether a receiver is woken by the end of its sender, again and again, as if by messages: what the sender held has come back. (The
+    /// kernel undoes what a *process* did, so here only our own does that.)
+    pub(super) fn ends_in_wakes(&self) -> bool {
+        self.name == "semaphore-owned"
+    }
+
     /// Whether the kernel tells a sender that its receiver is gone.
     pub(super) fn tells_sender(&self) -> bool {
         self.tells_receiver() || matches!(self.name, "unix-dgram" | "udp-loopback")
