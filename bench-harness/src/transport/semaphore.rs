@@ -17,8 +17,8 @@ use super::{
 pub struct ShmSemaphore;
 
 impl Transport for ShmSemaphore {
-    type Tx = SemaphoreSender;
-    type Rx = SemaphoreReceiver;
+    type Tx = SemaphoreEnd;
+    type Rx = SemaphoreEnd;
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         // All-zero bytes are a semaphore without permits.
@@ -30,59 +30,48 @@ impl Transport for ShmSemaphore {
         ))
     }
 
-    fn sender(&self, ticket: &Ticket) -> io::Result<SemaphoreSender> {
-        Ok(SemaphoreSender(Word::map(&ticket.sender_fds)?))
+    fn sender(&self, ticket: &Ticket) -> io::Result<SemaphoreEnd> {
+        SemaphoreEnd::map(&ticket.sender_fds)
     }
 
-    fn receiver(&self, ticket: &Ticket) -> io::Result<SemaphoreReceiver> {
-        let word = Word::map(&ticket.receiver_fds)?;
-        Ok(SemaphoreReceiver {
-            word,
-            deadline: Deadline::NEVER,
-        })
+    fn receiver(&self, ticket: &Ticket) -> io::Result<SemaphoreEnd> {
+        SemaphoreEnd::map(&ticket.receiver_fds)
     }
 }
 
+/// One side of the semaphore.
 #[derive(Debug)]
-struct Word(MmapRaw);
+pub struct SemaphoreEnd {
+    map: MmapRaw,
+    deadline: Deadline,
+}
 
-impl Word {
+impl SemaphoreEnd {
     fn map(fds: &[RawFd]) -> io::Result<Self> {
-        Ok(Self(shared_memory::map(
-            &join::adopt(fds)?,
-            shared_memory::PAGE_LEN,
-        )?))
+        Ok(Self {
+            map: shared_memory::map(&join::adopt(fds)?, shared_memory::PAGE_LEN)?,
+            deadline: Deadline::NEVER,
+        })
     }
 
     #[inline]
     fn semaphore(&self) -> &Semaphore {
         // SAFETY: the start of a mapped page that lives as long as self and holds nothing but this semaphore.
-        unsafe { Semaphore::from_ptr(self.0.as_mut_ptr()) }
+        unsafe { Semaphore::from_ptr(self.map.as_mut_ptr()) }
     }
 }
 
-/// Gives permits.
-#[derive(Debug)]
-pub struct SemaphoreSender(Word);
-
-impl Sender for SemaphoreSender {
+impl Sender for SemaphoreEnd {
     #[inline]
     fn send(&mut self, _: &[u8]) -> io::Result<()> {
-        give(|| self.0.semaphore().release(1))
+        give(|| self.semaphore().release(1))
     }
 }
 
-/// Takes permits.
-#[derive(Debug)]
-pub struct SemaphoreReceiver {
-    word: Word,
-    deadline: Deadline,
-}
-
-impl Receiver for SemaphoreReceiver {
+impl Receiver for SemaphoreEnd {
     #[inline]
     fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        taken(self.word.semaphore().acquire_deadline(self.deadline))?;
+        taken(self.semaphore().acquire_deadline(self.deadline))?;
         Ok(0)
     }
 

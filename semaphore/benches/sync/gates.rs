@@ -60,25 +60,24 @@ pub trait Gate {
     /// Makes what is shared, with one permit.
     fn create(&self) -> Result<Link, LinkError>;
 
-    /// Joins in this process. The descriptors of both tickets become its own.
-    fn join(&self, sender: &Ticket, receiver: &Ticket) -> io::Result<Self::Turnstile>;
+    /// Joins in this process. The descriptors of the ticket, a sender's, become its own.
+    fn join(&self, ticket: &Ticket) -> io::Result<Self::Turnstile>;
 }
 
 /// Joins in the process that made it.
 pub fn join_here<G: Gate>(gate: &G, link: &Link) -> io::Result<G::Turnstile> {
-    let sender = link.sender_part()?.into_ticket();
-    gate.join(&sender, &link.receiver_part()?.into_ticket())
+    gate.join(&link.sender_part()?.into_ticket())
 }
 
 /// A way to notify that counts: its count is the permits.
 struct Counter<T: 'static>(&'static T);
 
-impl<T: Transport> Gate for Counter<T>
+impl<T, E> Gate for Counter<T>
 where
-    T::Tx: 'static,
-    T::Rx: 'static,
+    T: Transport<Tx = E, Rx = E>,
+    E: Sender + Receiver + 'static,
 {
-    type Turnstile = Ends<T::Tx, T::Rx>;
+    type Turnstile = Counting<E>;
 
     fn create(&self) -> Result<Link, LinkError> {
         let link = self.0.create(&SHAPE)?;
@@ -87,30 +86,24 @@ where
         Ok(link)
     }
 
-    fn join(&self, sender: &Ticket, receiver: &Ticket) -> io::Result<Self::Turnstile> {
-        Ok(Ends {
-            tx: self.0.sender(sender)?,
-            rx: self.0.receiver(receiver)?,
-        })
+    fn join(&self, ticket: &Ticket) -> io::Result<Counting<E>> {
+        self.0.sender(ticket).map(Counting)
     }
 }
 
-/// Both ends of a link in one process.
-struct Ends<Tx, Rx> {
-    tx: Tx,
-    rx: Rx,
-}
+/// One end that is used as both. Two ends would be two mappings of the same memory, and where a processor stores through the one and then loads
+/// through the other, each costs twice what it costs otherwise.
+struct Counting<E>(E);
 
-impl<Tx: Sender, Rx: Receiver> Turnstile for Ends<Tx, Rx> {
+impl<E: Sender + Receiver> Turnstile for Counting<E> {
     #[inline]
     fn pass(&mut self) -> io::Result<()> {
-        self.rx.recv(&mut [])?;
-        self.tx.send(&[])
+        self.0.recv(&mut [])?;
+        self.0.send(&[])
     }
 
     fn begin_window(&mut self, deadline: Instant) {
-        self.tx.begin_window(deadline);
-        self.rx.begin_window(deadline);
+        Receiver::begin_window(&mut self.0, deadline);
     }
 }
 
@@ -132,8 +125,8 @@ impl Gate for SysvUndo {
         })
     }
 
-    fn join(&self, sender: &Ticket, _: &Ticket) -> io::Result<Semaphore> {
-        Ok(Semaphore::of(sysv::number_in(&sender.text, 0)?, 0).with_undo())
+    fn join(&self, ticket: &Ticket) -> io::Result<Semaphore> {
+        Ok(Semaphore::of(sysv::number_in(&ticket.text, 0)?, 0).with_undo())
     }
 }
 
@@ -164,23 +157,22 @@ impl<const OWNED: bool, const SHARED: bool> Gate for Named<OWNED, SHARED> {
         Ok(join::link_of_one(shared, &SHAPE, 1))
     }
 
-    fn join(&self, sender: &Ticket, receiver: &Ticket) -> io::Result<Self::Turnstile> {
-        let first = attach(&Self::options(), &sender.sender_fds)?;
-        // A handle that is never used makes no difference; not joined, it would only leave its descriptor open.
-        let second = attach(&Self::options(), &receiver.receiver_fds)?;
+    fn join(&self, ticket: &Ticket) -> io::Result<Self::Turnstile> {
+        let first = attach(&Self::options(), &ticket.sender_fds)?;
+        let second = SHARED.then(|| first.try_clone());
         Ok(Participants {
+            second: second.transpose().map_err(io::Error::other)?,
             first,
-            second,
             passes: 0,
             deadline: Deadline::NEVER,
         })
     }
 }
 
-/// Two participants in one process. They take turns, unevenly, if the semaphore is to be shared.
+/// A participant, and another one in the same process, if the semaphore is to be shared.
 struct Participants<const OWNED: bool, const SHARED: bool> {
     first: NamedSemaphore,
-    second: NamedSemaphore,
+    second: Option<NamedSemaphore>,
     passes: u32,
     deadline: Deadline,
 }
@@ -192,10 +184,10 @@ impl<const OWNED: bool, const SHARED: bool> Turnstile for Participants<OWNED, SH
     #[inline]
     fn pass(&mut self) -> io::Result<()> {
         let mut semaphore = &self.first;
-        if SHARED {
+        if let (true, Some(second)) = (SHARED, &self.second) {
             self.passes = self.passes.wrapping_add(1);
             if self.passes.is_multiple_of(SECOND_EVERY) {
-                semaphore = &self.second;
+                semaphore = second;
             }
         }
         if OWNED {

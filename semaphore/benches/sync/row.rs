@@ -171,15 +171,13 @@ impl UseGate for Contend<'_> {
 
     fn call<G: Gate>(self, gate: G) -> Self::Output {
         let mut link = gate.create()?;
-        let (sender, receiver) = (link.sender_part()?, link.receiver_part()?);
+        let theirs = link.sender_part()?;
         let page_fd = SharedPage::create()?;
         let page = self.bench.open_page(page_fd.as_raw_fd())?;
         let mut inherited = vec![page_fd.as_raw_fd()];
-        inherited.extend(&sender.ticket.sender_fds);
-        inherited.extend(&receiver.ticket.receiver_fds);
+        inherited.extend(&theirs.ticket.sender_fds);
         let task = Task::Contend {
-            sender: sender.ticket.clone(),
-            receiver: receiver.ticket.clone(),
+            ticket: theirs.ticket.clone(),
             page_fd: page_fd.as_raw_fd(),
         };
         let second = Second::start(self.bench, self.name, task, inherited)?;

@@ -32,11 +32,7 @@ pub enum Task {
     /// Sends back what comes, for ever.
     Echo { forward: Ticket, back: Ticket },
     /// Passes as often as the page says, window after window.
-    Contend {
-        sender: Ticket,
-        receiver: Ticket,
-        page_fd: RawFd,
-    },
+    Contend { ticket: Ticket, page_fd: RawFd },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,18 +150,9 @@ pub fn main(order: Option<String>) -> ExitCode {
         side::settle_on(order.cores.1, order.coordinator_pid.cast_signed())?;
         match order.task {
             Task::Echo { forward, back } => links::with(&order.mechanism, Echo { forward, back }),
-            Task::Contend {
-                sender,
-                receiver,
-                page_fd,
-            } => {
+            Task::Contend { ticket, page_fd } => {
                 let page = SharedPage::open(page_fd, order.cores.0 == order.cores.1)?;
-                let contend = Contend {
-                    sender,
-                    receiver,
-                    page,
-                };
-                gates::with(&order.mechanism, contend)
+                gates::with(&order.mechanism, Contend { ticket, page })
             }
         }
     });
@@ -198,8 +185,7 @@ impl UseTransport for Echo {
 }
 
 struct Contend {
-    sender: Ticket,
-    receiver: Ticket,
+    ticket: Ticket,
     page: SharedPage,
 }
 
@@ -207,7 +193,7 @@ impl UseGate for Contend {
     type Output = io::Result<()>;
 
     fn call<G: Gate>(self, gate: G) -> io::Result<()> {
-        let mut turnstile = gate.join(&self.sender, &self.receiver)?;
+        let mut turnstile = gate.join(&self.ticket)?;
         loop {
             meet(&self.page, Side::Right, IDLE)?;
             alarm::arm(Instant::now() + PATIENCE)?;
