@@ -1,8 +1,8 @@
 //! The page that the two measured processes of a session share.
 //!
 //! It carries what a window needs besides the contender itself: the ready-and-go barrier, the number of messages of the
-//! next window, the moments of the first send and of the last verified message, and the words on which the
-//! `limit-*` rows play. This is the only file of the harness that names atomics.
+//! next window, the moments of the first send and of the last verified message, and the line on which
+//! `limit-line` plays.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -68,8 +68,6 @@ struct Words {
     finished_ns: Padded<AtomicU64>,
     /// The one line of `limit-line`, used in both directions.
     line: Padded<AtomicU64>,
-    /// The two futex words of `limit-futex`, one for each direction.
-    futexes: [Padded<AtomicU32>; 2],
 }
 
 const PAGE_LEN: usize = 4096;
@@ -231,27 +229,6 @@ impl SharedPage {
     pub fn line_load(&self) -> u64 {
         // Acquire pairs with the Release above.
         self.words().line.0.load(Ordering::Acquire)
-    }
-
-    /// `limit-futex`: what the word on which `side` sleeps says.
-    #[inline]
-    pub fn futex_load(&self, side: Side) -> u32 {
-        // Acquire pairs with the Release below.
-        self.words().futexes[side.index()].0.load(Ordering::Acquire)
-    }
-
-    /// `limit-futex`: sets the word on which `side` sleeps.
-    #[inline]
-    pub fn futex_store(&self, side: Side, value: u32) {
-        // Release, so that a waker's earlier writes are seen by the woken one.
-        self.words().futexes[side.index()]
-            .0
-            .store(value, Ordering::Release);
-    }
-
-    /// `limit-futex`: where the word on which `side` sleeps lies, for the system call.
-    pub fn futex_address(&self, side: Side) -> *const u32 {
-        self.words().futexes[side.index()].0.as_ptr()
     }
 }
 

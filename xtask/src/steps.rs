@@ -19,6 +19,8 @@ pub enum Step {
     Clippy,
     /// Unit, integration and documentation tests
     Test,
+    /// Every row of the benches once, for no figures
+    Benches,
     /// The models of the protocols
     Loom,
     /// The documentation, warnings as errors
@@ -51,6 +53,7 @@ impl Step {
             Self::Fmt => "format",
             Self::Clippy => "lints",
             Self::Test => "unit, integration and documentation tests",
+            Self::Benches => "benches, each row once",
             Self::Loom => "models under loom",
             Self::Doc => "documentation",
         }
@@ -61,7 +64,7 @@ impl Step {
         match self {
             Self::Fmt => Some(("fmt", "rustfmt")),
             Self::Clippy => Some(("clippy", "clippy")),
-            Self::Test | Self::Loom | Self::Doc => None,
+            Self::Test | Self::Benches | Self::Loom | Self::Doc => None,
         }
     }
 
@@ -80,6 +83,10 @@ impl Step {
                 if long {
                     command.arg("--release").env("SHM_RING_LONG", "1");
                 }
+            }
+            Self::Benches => {
+                // Not `cargo bench`: that would build everything anew, optimised, for figures that nobody looks at.
+                command.args(["test", "--locked", "-p", "shm-semaphore", "--bench", "sync"]);
             }
             Self::Loom => {
                 command.args(["test", "--release", "--locked"]);
@@ -183,7 +190,14 @@ mod tests {
 
     #[test]
     fn all_steps_are_taken_in_order_unless_chosen_or_left_out() {
-        let all = [Step::Fmt, Step::Clippy, Step::Test, Step::Loom, Step::Doc];
+        let all = [
+            Step::Fmt,
+            Step::Clippy,
+            Step::Test,
+            Step::Benches,
+            Step::Loom,
+            Step::Doc,
+        ];
         assert_eq!(Selection::default().steps(), all);
         let some = Selection {
             only: vec![Step::Doc, Step::Fmt],
@@ -194,7 +208,10 @@ mod tests {
             skip: vec![Step::Loom, Step::Clippy],
             ..Selection::default()
         };
-        assert_eq!(less.steps(), [Step::Fmt, Step::Test, Step::Doc]);
+        assert_eq!(
+            less.steps(),
+            [Step::Fmt, Step::Test, Step::Benches, Step::Doc]
+        );
         let none = Selection {
             only: vec![Step::Doc],
             skip: vec![Step::Doc],

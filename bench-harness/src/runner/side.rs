@@ -35,17 +35,24 @@ fn write(report: &SideReport) -> io::Result<()> {
     out.flush()
 }
 
-/// Takes its core, and makes sure that it doesn't outlive the coordinator.
 fn settle(job: &Job) -> io::Result<SharedPage> {
+    settle_on(job.cpu, job.coordinator_pid)?;
+    SharedPage::open(job.page_fd, job.one_core)
+}
+
+/// Takes its core, and makes sure that this process doesn't outlive the one that started it.
+///
+/// # Errors
+/// What the system says, or that the other process has ended already.
+pub fn settle_on(cpu: usize, coordinator_pid: libc::pid_t) -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
-    if getppid().as_raw() != job.coordinator_pid {
+    if getppid().as_raw() != coordinator_pid {
         return Err(io::Error::other("the coordinator has already ended"));
     }
     // A session of its own: with autogroup scheduling the kernel shares out the cores by session, so that work elsewhere in
     // the user's session doesn't count against this process. It fails only if this process leads one already.
     let _ = setsid();
-    pin_to(job.cpu)?;
-    SharedPage::open(job.page_fd, job.one_core)
+    pin_to(cpu)
 }
 
 fn work(job: &Job, page: &SharedPage) -> SideReport {

@@ -15,13 +15,11 @@ use crate::shared::Side;
 /// # Errors
 /// What the system says.
 pub fn start(job: &Job) -> io::Result<Child> {
-    let inherited = inherited_fds(job);
     // Not the path of the program: that one may have been built anew meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("bench-harness").arg(SIDE_COMMAND);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    // SAFETY: between fork and exec only system calls are made, on plain numbers; nothing is allocated or locked.
-    unsafe { command.pre_exec(move || pass_on(&inherited)) };
+    inherit(&mut command, inherited_fds(job));
     let mut child = command.spawn()?;
     let written = match child.stdin.take() {
         Some(mut stdin) => serde_json::to_vec(job)
@@ -36,6 +34,12 @@ pub fn start(job: &Job) -> io::Result<Child> {
         return Err(error);
     }
     Ok(child)
+}
+
+/// The command's process will have these descriptors beside its standard ones, under the same numbers, and no others.
+pub fn inherit(command: &mut Command, fds: Vec<RawFd>) {
+    // SAFETY: between fork and exec only system calls are made, on plain numbers; nothing is allocated or locked.
+    unsafe { command.pre_exec(move || pass_on(&fds)) };
 }
 
 /// Ends a process that may have ended already, and waits for it.

@@ -1,4 +1,4 @@
-//! Every mechanism of the kernel that is measured, in one table; and, beside the kernel's ways to notify, our own two.
+//! Every mechanism of the kernel that is measured, in one table; and, beside the kernel's ways to notify, our own.
 
 use super::{Class, WaitMode};
 
@@ -30,9 +30,13 @@ macro_rules! for_each_kernel_contender {
             ("mmap-file", Message, Spin, $crate::transport::mmap_file::MmapFile),
             ("udp-loopback", Message, Park, $crate::transport::udp_loopback::UdpLoopback),
             ("semaphore", Notify, Park, $crate::transport::semaphore::ShmSemaphore),
+            ("semaphore-named", Notify, Park, $crate::transport::semaphore_named::ShmSemaphoreNamed),
+            ("semaphore-owned", Notify, Park, $crate::transport::semaphore_owned::ShmSemaphoreOwned),
             ("event-count", Notify, Park, $crate::transport::event_count::ShmEventCount),
             ("sem-posix", Notify, Park, $crate::transport::sem_posix::SemPosix),
             ("sem-sysv", Notify, Park, $crate::transport::sem_sysv::SemSysv),
+            ("sem-sysv-undo", Notify, Park, $crate::transport::sem_sysv_undo::SemSysvUndo),
+            ("mutex-condvar", Notify, Park, $crate::transport::mutex_condvar::MutexCondvar),
             ("eventfd", Notify, Park, $crate::transport::eventfd::Eventfd),
             ("signal", Notify, Park, $crate::transport::signal::Signals),
         }

@@ -7,6 +7,7 @@
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
 
 pub mod alarm;
+pub mod bare_futex;
 pub mod capacity;
 #[cfg(test)]
 mod conformance;
@@ -14,10 +15,12 @@ pub mod datagram;
 pub mod event_count;
 pub mod eventfd;
 pub mod framing;
+pub mod hand_over;
 pub mod join;
 pub mod kernel;
 pub mod limits;
 pub mod mmap_file;
+pub mod mutex_condvar;
 pub mod names;
 pub mod pipe;
 pub mod posix_mq;
@@ -26,7 +29,10 @@ pub mod registry;
 pub mod ring;
 pub mod sem_posix;
 pub mod sem_sysv;
+pub mod sem_sysv_undo;
 pub mod semaphore;
+pub mod semaphore_named;
+pub mod semaphore_owned;
 pub mod shared_memory;
 pub mod signal;
 pub mod slots;
@@ -40,7 +46,7 @@ pub mod yardsticks;
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +133,58 @@ pub struct Link {
     pub fds: Vec<OwnedFd>,
     /// Removes what has a name or an identifier when it is dropped; kept until the measured processes have ended.
     pub cleanup: Option<Box<dyn Any + Send>>,
+}
+
+impl Link {
+    /// The sender's part of this link, with descriptors of its own: for another process that inherits them, or for this one. The
+    /// clean-up stays with `self`.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn sender_part(&self) -> io::Result<Self> {
+        let (sender_fds, fds) = self.copies(&self.ticket.sender_fds)?;
+        Ok(self.part(fds, sender_fds, Vec::new()))
+    }
+
+    /// The receiver's part, likewise.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn receiver_part(&self) -> io::Result<Self> {
+        let (receiver_fds, fds) = self.copies(&self.ticket.receiver_fds)?;
+        Ok(self.part(fds, Vec::new(), receiver_fds))
+    }
+
+    /// Gives the descriptors away to whoever joins with this ticket in this process.
+    pub fn into_ticket(self) -> Ticket {
+        // The numbers are in the ticket already.
+        self.fds.into_iter().for_each(|fd| {
+            let _ = fd.into_raw_fd();
+        });
+        self.ticket
+    }
+
+    fn copies(&self, numbers: &[RawFd]) -> io::Result<(Vec<RawFd>, Vec<OwnedFd>)> {
+        let copy_of = |number: &RawFd| {
+            let fd = self.fds.iter().find(|fd| fd.as_raw_fd() == *number);
+            fd.ok_or(io::ErrorKind::InvalidInput)?.try_clone()
+        };
+        let fds: Vec<_> = numbers.iter().map(copy_of).collect::<io::Result<_>>()?;
+        Ok((fds.iter().map(AsRawFd::as_raw_fd).collect(), fds))
+    }
+
+    fn part(&self, fds: Vec<OwnedFd>, sender_fds: Vec<RawFd>, receiver_fds: Vec<RawFd>) -> Self {
+        let ticket = Ticket {
+            sender_fds,
+            receiver_fds,
+            ..self.ticket.clone()
+        };
+        Self {
+            ticket,
+            fds,
+            cleanup: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Link {

@@ -1,8 +1,9 @@
 //! The one table of contenders.
 
+use super::bare_futex::BareFutex;
 use super::kernel::for_each_kernel_contender;
 use super::ring::{RingSpsc, RingSpscBytes};
-use super::yardsticks::{LimitFutex, LimitLine, LimitMemcpy};
+use super::yardsticks::{LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
@@ -120,7 +121,7 @@ impl Contender {
     }
 }
 
-/// The rows of the kernel's mechanisms, and of our own two ways to notify.
+/// The rows of the kernel's mechanisms, and of our own ways to notify.
 fn kernels() -> Vec<Contender> {
     macro_rules! rows {
         ($(($name:literal, $class:ident, $wait:ident, $transport:path)),* $(,)?) => {
@@ -181,7 +182,7 @@ fn limits() -> Vec<Contender> {
             WaitMode::Park,
             Figures::RoundTrip,
             Sizes::Always(0),
-            &LimitFutex,
+            &BareFutex,
         ),
     ]
 }

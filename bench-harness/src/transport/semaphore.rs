@@ -1,4 +1,4 @@
-//! `semaphore` (class notify): the semaphore of this project, in shared memory.
+//! `semaphore` (class notify): the semaphore of this project, placed in shared memory.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use memmap2::MmapRaw;
-use shm_semaphore::{Deadline, Semaphore};
+use shm_semaphore::{AcquireError, Deadline, ReleaseError, Semaphore};
 
 use super::{
     Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
@@ -17,8 +17,8 @@ use super::{
 pub struct ShmSemaphore;
 
 impl Transport for ShmSemaphore {
-    type Tx = SemaphoreSender;
-    type Rx = SemaphoreReceiver;
+    type Tx = SemaphoreEnd;
+    type Rx = SemaphoreEnd;
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         // All-zero bytes are a semaphore without permits.
@@ -30,77 +30,80 @@ impl Transport for ShmSemaphore {
         ))
     }
 
-    fn sender(&self, ticket: &Ticket) -> io::Result<SemaphoreSender> {
-        Ok(SemaphoreSender(Word::map(&ticket.sender_fds)?))
+    fn sender(&self, ticket: &Ticket) -> io::Result<SemaphoreEnd> {
+        SemaphoreEnd::map(&ticket.sender_fds)
     }
 
-    fn receiver(&self, ticket: &Ticket) -> io::Result<SemaphoreReceiver> {
-        let word = Word::map(&ticket.receiver_fds)?;
-        Ok(SemaphoreReceiver {
-            word,
-            deadline: Deadline::NEVER,
-        })
+    fn receiver(&self, ticket: &Ticket) -> io::Result<SemaphoreEnd> {
+        SemaphoreEnd::map(&ticket.receiver_fds)
     }
 }
 
+/// One side of the semaphore.
 #[derive(Debug)]
-struct Word(MmapRaw);
+pub struct SemaphoreEnd {
+    map: MmapRaw,
+    deadline: Deadline,
+}
 
-impl Word {
+impl SemaphoreEnd {
     fn map(fds: &[RawFd]) -> io::Result<Self> {
-        Ok(Self(shared_memory::map(
-            &join::adopt(fds)?,
-            shared_memory::PAGE_LEN,
-        )?))
+        Ok(Self {
+            map: shared_memory::map(&join::adopt(fds)?, shared_memory::PAGE_LEN)?,
+            deadline: Deadline::NEVER,
+        })
     }
 
     #[inline]
     fn semaphore(&self) -> &Semaphore {
         // SAFETY: the start of a mapped page that lives as long as self and holds nothing but this semaphore.
-        unsafe { Semaphore::from_ptr(self.0.as_mut_ptr().cast()) }
+        unsafe { Semaphore::from_ptr(self.map.as_mut_ptr()) }
     }
 }
 
-/// Gives permits.
-#[derive(Debug)]
-pub struct SemaphoreSender(Word);
-
-impl Sender for SemaphoreSender {
+impl Sender for SemaphoreEnd {
     #[inline]
     fn send(&mut self, _: &[u8]) -> io::Result<()> {
-        while self.0.semaphore().release(1).is_err() {
-            if alarm::expired() {
-                return Err(alarm::timed_out());
-            }
-            std::thread::yield_now();
-        }
-        Ok(())
+        give(|| self.semaphore().release(1))
     }
 }
 
-/// Takes permits.
-#[derive(Debug)]
-pub struct SemaphoreReceiver {
-    word: Word,
-    deadline: Deadline,
-}
-
-impl Receiver for SemaphoreReceiver {
+impl Receiver for SemaphoreEnd {
     #[inline]
     fn recv(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        if self
-            .word
-            .semaphore()
-            .acquire_deadline(self.deadline)
-            .is_ok()
-        {
-            Ok(0)
-        } else {
-            Err(alarm::timed_out())
-        }
+        taken(self.semaphore().acquire_deadline(self.deadline))?;
+        Ok(0)
     }
 
     fn begin_window(&mut self, deadline: Instant) {
         self.deadline = deadline.into();
     }
+}
+
+/// Gives permits; waits while the semaphore can't count more.
+///
+/// # Errors
+/// `TimedOut` when the deadline has passed, otherwise what the semaphore said.
+#[inline]
+pub(super) fn give(mut release: impl FnMut() -> Result<(), ReleaseError>) -> io::Result<()> {
+    loop {
+        match release() {
+            Ok(()) => return Ok(()),
+            Err(ReleaseError::Overflow { .. }) if !alarm::expired() => std::thread::yield_now(),
+            Err(ReleaseError::Overflow { .. }) => return Err(alarm::timed_out()),
+            Err(error) => return Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// What a transport says about what a semaphore says.
+///
+/// # Errors
+/// `TimedOut` when the deadline has passed, otherwise what the semaphore said.
+#[inline]
+pub(super) fn taken<T>(acquired: Result<T, AcquireError>) -> io::Result<T> {
+    acquired.map_err(|error| match error {
+        AcquireError::TimedOut => alarm::timed_out(),
+        error => io::Error::other(error),
+    })
 }

@@ -140,27 +140,71 @@ impl Drop for OwnedSemaphores {
     }
 }
 
+/// A set that somebody else owns.
+#[derive(Debug, Clone, Copy)]
+pub struct Semaphores(libc::c_int);
+
+impl Semaphores {
+    /// The set with this identifier.
+    pub fn of(id: libc::c_int) -> Self {
+        Self(id)
+    }
+
+    /// One `semop`: all of the changes, or none yet.
+    #[inline]
+    fn change<const N: usize>(self, mut changes: [libc::sembuf; N]) -> nix::Result<()> {
+        // SAFETY: so many operations, which outlive the call.
+        Errno::result(unsafe { libc::semop(self.0, changes.as_mut_ptr(), N) }).map(drop)
+    }
+
+    /// Takes one of `take`, or waits, and gives one to `give`, both at once; undone if this process dies.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline has passed, otherwise what `semop` said.
+    #[inline]
+    pub fn exchange_with_undo(self, take: u16, give: u16) -> io::Result<()> {
+        let change = |sem_num, sem_op| libc::sembuf {
+            sem_num,
+            sem_op,
+            sem_flg: libc::SEM_UNDO as libc::c_short,
+        };
+        alarm::retry(|| self.change([change(take, -1), change(give, 1)]))
+    }
+}
+
 /// One semaphore of a set that somebody else owns.
 #[derive(Debug, Clone, Copy)]
 pub struct Semaphore {
-    set: libc::c_int,
+    set: Semaphores,
     number: libc::c_ushort,
+    flags: libc::c_short,
 }
 
 impl Semaphore {
     /// The semaphore with this number in the set with this identifier.
     pub fn of(set: libc::c_int, number: libc::c_ushort) -> Self {
-        Self { set, number }
+        Self {
+            set: Semaphores::of(set),
+            number,
+            flags: 0,
+        }
     }
 
-    fn change(&self, by: libc::c_short) -> nix::Result<()> {
-        let mut change = libc::sembuf {
+    /// The same one; the kernel takes back what this process does to it when the process dies. It refuses to keep account of more than
+    /// [`SEMAPHORE_VALUE_MAX`] permits taken, or given, and not balanced.
+    #[must_use]
+    pub fn with_undo(self) -> Self {
+        let flags = libc::SEM_UNDO as libc::c_short;
+        Self { flags, ..self }
+    }
+
+    #[inline]
+    fn change(self, by: libc::c_short) -> nix::Result<()> {
+        self.set.change([libc::sembuf {
             sem_num: self.number,
             sem_op: by,
-            sem_flg: 0,
-        };
-        // SAFETY: one operation, which outlives the call.
-        Errno::result(unsafe { libc::semop(self.set, &raw mut change, 1) }).map(drop)
+            sem_flg: self.flags,
+        }])
     }
 
     /// Takes one, or waits.
@@ -168,7 +212,7 @@ impl Semaphore {
     /// # Errors
     /// `TimedOut` when the deadline has passed, otherwise what `semop` said.
     #[inline]
-    pub fn wait(&self) -> io::Result<()> {
+    pub fn wait(self) -> io::Result<()> {
         alarm::retry(|| self.change(-1))
     }
 
@@ -177,7 +221,7 @@ impl Semaphore {
     /// # Errors
     /// `TimedOut` when the deadline has passed, otherwise what `semop` said.
     #[inline]
-    pub fn post(&self) -> io::Result<()> {
+    pub fn post(self) -> io::Result<()> {
         alarm::yield_until(Errno::ERANGE, || self.change(1))
     }
 }

@@ -1,10 +1,6 @@
-//! The limits of the hardware and of the kernel: rows of the same table, measured by the same loops.
-#![allow(unsafe_code)]
-
+//! The limits of the hardware: rows of the same table, measured by the same loops. (The kernel's, `limit-futex`, is a transport.)
 use std::hint::black_box;
 use std::io;
-use std::ptr;
-use std::time::Duration;
 
 use memmap2::MmapMut;
 
@@ -68,93 +64,6 @@ fn await_line(page: &SharedPage, number: u64, deadline_ns: u64) -> io::Result<()
         if now_ns() > deadline_ns {
             return Err(io::ErrorKind::TimedOut.into());
         }
-    }
-}
-
-/// The round trip of two wake-ups, with nothing around them: each side sleeps in `FUTEX_WAIT` on a shared word of its own, the
-/// other one stores the next number there and calls `FUTEX_WAKE`.
-#[derive(Debug)]
-pub struct LimitFutex;
-
-impl Mechanism for LimitFutex {
-    fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
-        Ok(no_link(shape))
-    }
-
-    fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
-        let mut station = Station::new(job, page);
-        let side = job.side;
-        let done = exchange_turns(&mut station, |turn, run| {
-            let number = turn.number as u32;
-            if turn.is_mine {
-                page.futex_store(side.peer(), number);
-                futex_wake(page, side.peer())
-            } else {
-                futex_await(page, side, number, run.deadline_ns)
-            }
-        });
-        station.into_report(&done)
-    }
-}
-
-/// Sleeps until the side's word is `number`. The other side can't be further than that: it waits for our answer.
-fn futex_await(page: &SharedPage, side: Side, number: u32, deadline_ns: u64) -> io::Result<()> {
-    loop {
-        let seen = page.futex_load(side);
-        if seen == number {
-            return Ok(());
-        }
-        if now_ns() > deadline_ns {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        futex_wait(page, side, seen, deadline_ns)?;
-    }
-}
-
-/// `futex(word, FUTEX_WAIT_BITSET, seen, deadline, NULL, FUTEX_BITSET_MATCH_ANY)`, shared. Every return means: look again.
-fn futex_wait(page: &SharedPage, side: Side, seen: u32, deadline_ns: u64) -> io::Result<()> {
-    let until = Duration::from_nanos(deadline_ns);
-    let deadline = libc::timespec {
-        tv_sec: until.as_secs().cast_signed() as libc::time_t,
-        tv_nsec: until.subsec_nanos() as libc::c_long,
-    };
-    // SAFETY: the word lies in a mapping that lives as long as the page, the timespec on our stack; the kernel writes to neither.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            page.futex_address(side),
-            libc::FUTEX_WAIT_BITSET,
-            seen,
-            &raw const deadline,
-            ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
-        )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Ok(()),
-        _ => Err(error),
-    }
-}
-
-/// `futex(word, FUTEX_WAKE, 1)`, shared.
-fn futex_wake(page: &SharedPage, side: Side) -> io::Result<()> {
-    // SAFETY: the kernel uses the address of the word only to find its sleepers.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            page.futex_address(side),
-            libc::FUTEX_WAKE,
-            1,
-        )
-    };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
     }
 }
 
@@ -292,11 +201,7 @@ mod tests {
         let fd = SharedPage::create().unwrap();
         let page = SharedPage::open(fd.as_raw_fd(), false).unwrap();
         let deadline_ns = now_ns() + 2_000_000;
-        for error in [
-            await_line(&page, 1, deadline_ns).unwrap_err(),
-            futex_await(&page, Side::Left, 1, deadline_ns).unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        }
+        let error = await_line(&page, 1, deadline_ns).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

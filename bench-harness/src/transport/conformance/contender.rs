@@ -1,6 +1,6 @@
 //! The two ends of a link in one process, and the windows of their threads.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,19 +67,10 @@ impl<T: Transport> Contender<'_, T> {
             "{}",
             self.name
         );
-        let sender_fds = duplicate(&link.fds, &link.ticket.sender_fds);
-        let receiver_fds = duplicate(&link.fds, &link.ticket.receiver_fds);
+        assert_not_inherited(&link.fds);
+        let sender = link.sender_part().unwrap().into_ticket();
+        let receiver = link.receiver_part().unwrap().into_ticket();
         link.fds.clear();
-        let sender = Ticket {
-            sender_fds,
-            receiver_fds: Vec::new(),
-            ..link.ticket.clone()
-        };
-        let receiver = Ticket {
-            sender_fds: Vec::new(),
-            receiver_fds,
-            ..link.ticket.clone()
-        };
         Some((link, sender, receiver))
     }
 
@@ -88,28 +79,27 @@ impl<T: Transport> Contender<'_, T> {
         self.class == Class::Stream || self.name == "unix-seqpacket"
     }
 
+    /// Whether a receiver is woken by the end of its sender, again and again, as if by messages: what the sender held has come back. (The
+    /// kernel undoes what a *process* did, so here only our own does that.)
+    pub(super) fn ends_in_wakes(&self) -> bool {
+        self.name == "semaphore-owned"
+    }
+
     /// Whether the kernel tells a sender that its receiver is gone.
     pub(super) fn tells_sender(&self) -> bool {
         self.tells_receiver() || matches!(self.name, "unix-dgram" | "udp-loopback")
     }
 }
 
-/// Each side closes descriptors of its own, as two processes would.
-pub(super) fn duplicate(owned: &[OwnedFd], numbers: &[RawFd]) -> Vec<RawFd> {
-    let duplicate_of = |number: &RawFd| {
-        let fd = owned
-            .iter()
-            .find(|fd| fd.as_raw_fd() == *number)
-            .expect("a number without its fd");
+fn assert_not_inherited(fds: &[OwnedFd]) {
+    for fd in fds {
         let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).unwrap();
         assert_eq!(
             flags,
             libc::FD_CLOEXEC,
             "a descriptor that would leak into every child"
         );
-        fd.try_clone().unwrap().into_raw_fd()
-    };
-    numbers.iter().map(duplicate_of).collect()
+    }
 }
 
 /// Runs a part of a test in a thread of its own: alarms and queued signals belong to a thread.
