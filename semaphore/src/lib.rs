@@ -1,20 +1,16 @@
-//! Sleeping and waking between processes: a futex that really is shared, an event count and a semaphore.
+#![doc = include_str!("../README.md")]
 //!
-//! Everything here is one 32-bit word that can be placed in memory which several processes map. All-zero bytes are a valid,
-//! fresh value of each type, so a segment that was just allocated needs no construction step.
+//! # Where things are
 //!
 //! | type | what it is for |
 //! |---|---|
 //! | [`EventCount`] | "sleep until this condition, which lives elsewhere, may have changed": the wakeup of a lock-free structure |
-//! | [`Semaphore`] | a count of permits |
-//! | [`Futex`] | the word below both, with the kernel's wait and wake |
+//! | [`Semaphore`] | a count of permits, in memory of the caller's |
+//! | [`NamedSemaphore`] | the same with a name, and with permits that come back |
+//! | [`Futex`] | the word below all of them, with the kernel's wait and wake |
 //! | [`wait_any`], [`acquire_any`] | waiting for several of them at once |
 //! | [`Pollable`] | a descriptor for event loops: epoll, mio, tokio |
 //! | [`Deadline`] | one absolute point on `CLOCK_MONOTONIC`, for every wait |
-//!
-//! A process that is killed while it waits leaves nothing behind that has to be repaired: no type here counts its waiters.
-//! A process that is killed after it changed the condition and before it woke the others leaves them asleep; whoever must survive
-//! that sleeps in slices (see [`EventCount::wait`]). [`Semaphore`] does so by itself.
 
 #[cfg(not(loom))]
 mod acquire_any;

@@ -75,6 +75,23 @@ fn a_sleeper_gets_the_permit_that_is_released() {
     });
 }
 
+/// From its second sleep on, the state bears its mark already, and it is the news alone that show it the permits.
+#[test]
+fn a_sleeper_who_wants_many_hears_of_each() {
+    check(3, || {
+        let semaphore = Arc::new(Semaphore::new(0).unwrap());
+        let sleeper = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.acquire_many(3).unwrap())
+        };
+        for _ in 0..3 {
+            semaphore.release(1).unwrap();
+        }
+        sleeper.join().unwrap();
+        assert_eq!(semaphore.permits(), 0);
+    });
+}
+
 #[test]
 fn two_sleepers_share_what_is_released_one_by_one() {
     check(2, || {

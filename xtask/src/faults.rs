@@ -121,7 +121,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         what: "the mark for sleepers is taken back without news",
         path: "semaphore/src/semaphore/wait.rs",
-        from: "break; } } self.words.news.word().fetch_add(1, Ordering::Release); // edge: news.release self.words.news.wake_all();",
+        from: "break; } } self.count_news(); self.words.news.wake_all();",
         to: "break; } }",
         models: &[TWO_SLEEPERS, MANY],
     },

@@ -78,7 +78,7 @@ impl Core<'_> {
     /// Wakes sleepers for so many permits. `seen` is the state in which they were given.
     #[cold]
     pub(crate) fn tell(self, seen: State, permits: u32) -> Result<(), Refused> {
-        self.words.news.word().fetch_add(1, Ordering::Release); // edge: news.release
+        self.count_news();
         if seen.is_reserved() {
             // If it is awake it looks again, because the news have changed before it sleeps. Who sleeps on several words hears every call, and must not
             // take this one with it: all are woken.
@@ -97,9 +97,13 @@ impl Core<'_> {
                 break;
             }
         }
-        self.words.news.word().fetch_add(1, Ordering::Release); // edge: news.release
+        self.count_news();
         self.words.news.wake_all();
         Ok(())
+    }
+
+    fn count_news(self) {
+        self.words.news.word().fetch_add(1, Ordering::Release); // edge: news.release
     }
 
     /// The news so far; a sleep that begins with them ends when there are more.
