@@ -22,8 +22,8 @@ pub(crate) struct Member<'a> {
     pub(crate) index: usize,
     /// What others see of it.
     pub(crate) account: &'a Account,
-    /// Its last operation, and what it owns.
-    done: Own<Record>,
+    /// The bits of its [`Record`]: its last operation, and what it owns. In one word, so that it is read as it was written.
+    done: Own<u64>,
     /// The state that says that we have the semaphore to ourselves; never that of a semaphore that we share.
     bias: Own<State>,
     /// What there is in it, if so. Two cells, since each change writes one of them.
@@ -42,7 +42,7 @@ impl<'a> Member<'a> {
     /// A participant that goes on where the record of its seat ends.
     pub(crate) fn new(index: usize, account: &'a Account, may_bias: bool) -> Self {
         // Relaxed: only the holder of a seat writes here, and its predecessor was recovered.
-        let record = Record::from_bits(account.record.load(Ordering::Relaxed));
+        let record = account.record.load(Ordering::Relaxed);
         Self {
             index,
             account,
@@ -57,17 +57,20 @@ impl<'a> Member<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn op(&self) -> u32 {
-        self.done.get().op
+        Record::from_bits(self.done.get()).op
     }
 
+    #[inline]
     pub(crate) fn held(&self) -> u32 {
-        self.done.get().held
+        Record::from_bits(self.done.get()).held
     }
 
     /// Notes an operation of ours.
+    #[inline]
     pub(crate) fn did(&self, record: Record) {
-        self.done.set(record);
+        self.done.set(record.to_bits());
     }
 
     /// The state that says that we have the semaphore to ourselves, unless we know better.
