@@ -48,7 +48,7 @@ impl Config {
             mode: DEFAULT_MODE,
             tag: 0,
             wait: Wait::default(),
-            asymmetric_wakeups: false,
+            asymmetric_wakeups: true,
         }
     }
 
@@ -68,15 +68,17 @@ impl Config {
         self
     }
 
-    /// Whether the side that goes to sleep pays for the fence of the side that would wake it: a send or a release costs some 5 ns less, and falling asleep some
-    /// 2 to 20 µs more, in which the processors of all such processes of the machine are interrupted for a moment. Off unless chosen; off too where the
-    /// kernel (before 4.16) or a filter of system calls refuses `membarrier` to the creator or to anybody who joins, and in a ring made
-    /// with [`Wait::Spin`], where nobody sleeps.
+    /// Whether the side that goes to sleep pays for the fence of the side that would wake it: a send or a release costs 5 ns less and often far more, and falling asleep
+    /// 2 to 20 µs more. On unless chosen otherwise. Each time that somebody falls asleep, all processors that run a process with such a ring are interrupted for a moment: choose `false`
+    /// on a machine with many processors whose rings sleep often.
+    ///
+    /// It is off all the same where the kernel (before 4.16) or a filter of system calls refuses `membarrier` to the creator or to anybody who joins, and in
+    /// a ring made with [`Wait::Spin`], where nobody sleeps.
     ///
     /// ```
     /// use shm_ringbuf::Config;
     ///
-    /// let ring = Config::spsc().asymmetric_wakeups(true).anonymous::<u64>()?;
+    /// let ring = Config::spsc().asymmetric_wakeups(false).anonymous::<u64>()?;
     /// let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
     /// producer.send(7)?;
     /// assert_eq!(consumer.recv()?, 7);
