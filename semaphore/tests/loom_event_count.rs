@@ -206,7 +206,9 @@ fn waking_one_wakes_the_only_one() {
 /// The second sleep meets the waker that found nobody and takes the mark off.
 #[test]
 fn taking_the_mark_off_leaves_nobody_asleep() {
-    loom::model(|| {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
         let shared = shared();
         let waker = {
             let shared = shared.clone();
