@@ -18,22 +18,22 @@
 //!
 //! ```text
 //! N1  change the condition    N2  fence    N3  is `waiting` set?
-//! N4  yes: sequence + 1, `waiting` stays, FUTEX_WAKE 1
-//! N5  nobody was asleep: exchange (sequence + 1, waiting off) if the word is still as N4 left it, then FUTEX_WAKE all
+//! N4  yes: FUTEX_WAKE 1, the word stays as it is
+//! N5  nobody was asleep: exchange (sequence + 1, waiting off) if the word is still as N3 found it, then FUTEX_WAKE all
 //! ```
 //!
-//! What must hold: if there is anybody who announced itself and has not looked since N1, then one of them looks.
+//! What must hold: if somebody has announced itself and not looked since N1, then one of them looks, unless the change is used up.
 //!
-//! - *Not asleep yet when N4 changes the word.* S4 compares the word that S1 left, which is gone: they return at once, all of them.
-//! - *Asleep.* The mark was never taken away while they slept (only N5 and `notify_all` do that, and both wake all sleepers afterwards), so N3 sees it,
-//!   and N4 wakes the one who has slept longest. The others sleep on, and the mark stays for them.
-//! - *Announced after N4.* S1 reads what N4 wrote, so S3 comes after N1: here is one who looks. If it goes to sleep all the same, then somebody else has used the
-//!   change up, and it does not matter whom N4 wakes (the kernel prefers sleepers of a higher priority).
-//! - *N5 against a newcomer.* It announced itself after N4, so its word is the one that N5 expects. Asleep before N5: woken by its call. Not yet asleep: S4 finds
-//!   the word changed. Without that second step of the sequence it would sleep with the mark off, and nobody would ever wake it; without the second
-//!   wake call likewise.
-//! - *N5 against another waker.* The exchange fails, and nothing is done: the other one's own N4, N5 or W4 comes after our change of the condition and has the mark in its care.
-//! - *A waker that is killed* between N4 and its wake, or between N5 and its wake, and *a sleeper that is killed* right after N4 picked it,
+//! - *N3 does not show its announcement.* Then N2 came before its S2, and S3 sees the change.
+//! - *It is asleep.* The mark was never taken away while it slept (only N5 and W4 do that, and both wake all sleepers afterwards). N4 wakes it, or somebody
+//!   else who looks. If that is one who has looked since N1 and sleeps all the same (the kernel prefers sleepers of a higher priority), then the change is used up. The
+//!   others sleep on, and the mark stays for them.
+//! - *It is not asleep yet when N4 finds nobody.* It holds the word that N3 found, or an older one. N5 changes that word: S4 does not sleep, or, if it came before N5, the second wake
+//!   call ends it. If the exchange fails, then another waker has changed the word before us, and its own wake call comes after that. (A change of the
+//!   mode alone is no such change: N5 is tried again.)
+//! - *Why N5 steps the sequence.* If it took off the mark alone, a third one that announces itself would restore the very word that the one above holds: it would sleep, and of
+//!   two changes only the third one's would be used.
+//! - *A waker that is killed* before a wake call that it owes, and *a sleeper that is killed* right after N4 picked it,
 //!   leave sleepers that nobody wakes. Therefore [`EventCount::wait`] sleeps 100 ms at most: whoever is left looks by itself.
 //!
 //! # The asymmetric mode
@@ -254,9 +254,9 @@ impl EventCount {
         }
     }
 
-    /// Wakes one sleeper of those that announced themselves before the fence in this call, the one that has slept longest, and sends those back to the
-    /// condition who are not quite asleep. Call it after a change that one of them can use up: one more message, one more permit.
-    /// Costs what [`notify_all`](Self::notify_all) does without a sleeper, and one system call with sleepers (three when it finds that the last one is gone).
+    /// Wakes one sleeper of those that announced themselves before the fence in this call, the one that has slept longest; if nobody is asleep, sends those back to
+    /// the condition who are about to be. Call it after a change that one of them can use up: one more message, one more permit.
+    /// Costs what [`notify_all`](Self::notify_all) does without a sleeper, and one system call with sleepers (two when it finds that the last one is gone).
     ///
     /// A sleeper that was woken and then leaves although the condition holds must notify another one. If it is killed instead, the others look by
     /// themselves within 100 ms.
@@ -300,20 +300,19 @@ impl EventCount {
     /// The word, read behind a fence that the sleepers' own is paired with.
     #[inline]
     fn look_for_sleepers(&self) -> u32 {
-        light_fence();
-        // Relaxed: enough behind the light fence alone if the sleepers make the heavy one and it reaches us; if not, it is read again.
-        let seen = self.state.word().load(Ordering::Relaxed);
-        if seen & ASYMMETRIC != 0 && is_registered() {
-            return seen;
+        let word = self.state.word();
+        // Relaxed: a guess at the mode, which is checked below.
+        if word.load(Ordering::Relaxed) & ASYMMETRIC != 0 && is_registered() {
+            light_fence();
+            // Relaxed: the sleepers make the heavy fence, and it reaches us.
+            let seen = word.load(Ordering::Relaxed);
+            if seen & ASYMMETRIC != 0 {
+                return seen;
+            }
         }
-        self.look_behind_a_fence()
-    }
-
-    #[inline]
-    fn look_behind_a_fence(&self) -> u32 {
         fence(Ordering::SeqCst); // edge: event_count.fence
         // Relaxed: the fence above orders it against the caller's change of the condition.
-        let seen = self.state.word().load(Ordering::Relaxed);
+        let seen = word.load(Ordering::Relaxed);
         if seen & ASYMMETRIC != 0 {
             // For the next time. If it fails, it is not tried again, and every look is this one.
             register();
@@ -325,8 +324,7 @@ impl EventCount {
     fn wake_all(&self, mut seen: u32) {
         // Every failed exchange means that another waker has been here, that a sleeper announced itself anew, or that the mode has changed.
         while seen & WAITING != 0 {
-            let next = seen.wrapping_add(SEQUENCE_STEP) & !WAITING;
-            match self.exchange(seen, next) {
+            match self.take_the_mark_off(seen) {
                 Ok(_) => return self.state.wake_all(),
                 Err(now) => seen = now,
             }
@@ -334,31 +332,26 @@ impl EventCount {
     }
 
     #[cold]
-    fn wake_one(&self, mut seen: u32) {
-        while seen & WAITING != 0 {
-            let next = seen.wrapping_add(SEQUENCE_STEP);
-            match self.exchange(seen, next) {
-                Ok(_) => {
-                    if self.state.wake(1, Channels::ALL) == 0 {
-                        self.clear_the_mark(next);
-                    }
-                    return;
-                }
-                Err(now) => seen = now,
+    fn wake_one(&self, seen: u32) {
+        if self.state.wake(1, Channels::ALL) == 0 {
+            self.wake_the_late(seen);
+        }
+    }
+
+    /// Nobody was asleep. Sends those back who are about to be, and takes the mark off, so that the next notifications make no system call.
+    fn wake_the_late(&self, mut seen: u32) {
+        loop {
+            match self.take_the_mark_off(seen) {
+                Ok(_) => return self.state.wake_all(),
+                // Only the mode has changed.
+                Err(now) if now ^ seen == ASYMMETRIC => seen = now,
+                Err(_) => return,
             }
         }
     }
 
-    /// Nobody sleeps any more, or almost: takes the mark off, so that the next notifications make no system call.
-    fn clear_the_mark(&self, seen: u32) {
+    fn take_the_mark_off(&self, seen: u32) -> Result<u32, u32> {
         let next = seen.wrapping_add(SEQUENCE_STEP) & !WAITING;
-        if self.exchange(seen, next).is_ok() {
-            // Whoever fell asleep since the fruitless call sleeps without a mark.
-            self.state.wake_all();
-        }
-    }
-
-    fn exchange(&self, seen: u32, next: u32) -> Result<u32, u32> {
         let word = self.state.word();
         // Relaxed, both: a sleeper that reads the new value looks at the condition after a fence of its own.
         word.compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed)
@@ -437,19 +430,13 @@ mod tests {
         let first = event.prepare_wait();
         event.notify_one();
         // Nobody was asleep: the mark is gone, and the one who had only announced itself does not sleep.
-        assert_eq!(
-            event.state.word().load(Ordering::Relaxed),
-            2 * SEQUENCE_STEP
-        );
+        assert_eq!(event.state.word().load(Ordering::Relaxed), SEQUENCE_STEP);
         assert_eq!(
             event.wait(first, Deadline::NEVER),
             WaitResult::MaybeNotified
         );
         event.notify_one();
-        assert_eq!(
-            event.state.word().load(Ordering::Relaxed),
-            2 * SEQUENCE_STEP
-        );
+        assert_eq!(event.state.word().load(Ordering::Relaxed), SEQUENCE_STEP);
     }
 
     #[test]
