@@ -188,7 +188,7 @@ fn meet(page: &EventPage, meeting: u32) {
     let mut looks = 0;
     while page.turn().load(Ordering::Acquire) < 2 * (meeting + 1) {
         looks += 1;
-        if looks % 1024 == 0 {
+        if looks % 128 == 0 {
             std::thread::yield_now();
         }
         std::hint::spin_loop();
