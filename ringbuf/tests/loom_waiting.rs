@@ -81,6 +81,25 @@ fn a_sleeping_consumer_is_woken_by_a_message() {
     });
 }
 
+/// The same where the one who goes to sleep makes the fence for both.
+#[test]
+fn a_sleeping_consumer_that_paid_for_the_fence_is_woken_by_a_message() {
+    loom::model(|| {
+        let slots = Slots::new(1);
+        slots.not_empty().make_asymmetric();
+        let (mut writer, mut reader) = ends(&slots);
+        let producer = thread::spawn(move || {
+            send_slot(&mut writer, &[1]);
+            writer.storage().not_empty().notify_all();
+        });
+        park_until(&mut reader, slots.not_empty(), |reader| {
+            reader.has_message().unwrap()
+        });
+        assert_eq!(recv_slot(&mut reader), 1);
+        producer.join().unwrap();
+    });
+}
+
 #[test]
 fn a_sleeping_producer_is_woken_by_a_release() {
     loom::model(|| {

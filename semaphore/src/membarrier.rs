@@ -22,13 +22,21 @@ mod real {
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) >= 0 }
     }
 
+    /// What came of the one attempt. A child after `fork` inherits both this and the registration; a program after `exec` neither.
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+
     /// Registers this process, once, and says whether heavy fences reach it and can be made by it.
     pub fn register() -> bool {
-        static REGISTERED: OnceLock<bool> = OnceLock::new();
         *REGISTERED.get_or_init(|| {
             // The fence is tried as well: a filter of system calls may know one command and not the other.
             call(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) && heavy_fence()
         })
+    }
+
+    /// Whether this process has registered, so that heavy fences reach it. Two loads: this is asked at every notification.
+    #[inline]
+    pub fn is_registered() -> bool {
+        REGISTERED.get() == Some(&true)
     }
 
     /// A full fence here and on every processor that runs a registered process. Says whether it was made.
@@ -50,6 +58,7 @@ mod real {
         #[test]
         fn who_could_register_can_make_the_fence() {
             assert!(!register() || heavy_fence());
+            assert_eq!(is_registered(), register());
         }
     }
 }
@@ -59,6 +68,10 @@ mod real {
     use crate::sync::{Ordering, fence};
 
     pub fn register() -> bool {
+        true
+    }
+
+    pub fn is_registered() -> bool {
         true
     }
 
@@ -73,4 +86,4 @@ mod real {
     }
 }
 
-pub use real::{heavy_fence, light_fence, register};
+pub use real::{heavy_fence, is_registered, light_fence, register};

@@ -14,8 +14,12 @@ struct Shared {
 }
 
 fn shared() -> Arc<Shared> {
+    shared_with(EventCount::new())
+}
+
+fn shared_with(event: EventCount) -> Arc<Shared> {
     Arc::new(Shared {
-        event: EventCount::new(),
+        event,
         condition: AtomicUsize::new(0),
     })
 }
@@ -106,6 +110,181 @@ fn two_wakers_wake_for_both_conditions() {
         for waker in wakers {
             waker.join().unwrap();
         }
+    });
+}
+
+/// The same with one fence for both: the sleeper's heavy one.
+#[test]
+fn no_wakeup_is_lost_when_the_sleeper_pays_for_both() {
+    loom::model(|| {
+        let shared = shared_with(EventCount::asymmetric());
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.condition.store(1, Ordering::Relaxed);
+                shared.event.notify_all();
+            })
+        };
+        sleep_until(&shared, 1);
+        waker.join().unwrap();
+    });
+}
+
+/// The mode goes on and off while both are at work. (Every fence of a model is a full one, so no wake is late here.)
+#[test]
+fn a_change_of_the_mode_loses_no_wakeup() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = shared();
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.condition.store(1, Ordering::Relaxed);
+                shared.event.notify_one();
+            })
+        };
+        let changer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.event.make_asymmetric();
+                shared.event.make_symmetric();
+            })
+        };
+        sleep_until(&shared, 1);
+        waker.join().unwrap();
+        changer.join().unwrap();
+    });
+}
+
+/// Takes one of what the condition counts; sleeps while there is none.
+fn take(shared: &Shared) {
+    let try_take = || {
+        let mut seen = shared.condition.load(Ordering::Relaxed);
+        while seen > 0 {
+            let taken = shared.condition.compare_exchange(
+                seen,
+                seen - 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            match taken {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    };
+    while !try_take() {
+        let key = shared.event.prepare_wait();
+        if try_take() {
+            return shared.event.cancel_wait(key);
+        }
+        shared.event.wait(key, Deadline::NEVER);
+    }
+}
+
+/// Adds one, and wakes one.
+fn put(shared: &Shared) {
+    shared.condition.fetch_add(1, Ordering::Relaxed);
+    shared.event.notify_one();
+}
+
+#[test]
+fn waking_one_wakes_the_only_one() {
+    loom::model(|| {
+        let shared = shared();
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || put(&shared))
+        };
+        take(&shared);
+        waker.join().unwrap();
+    });
+}
+
+/// The second sleep meets the waker that found nobody and takes the mark off.
+#[test]
+fn taking_the_mark_off_leaves_nobody_asleep() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = shared();
+        let waker = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                put(&shared);
+                put(&shared);
+            })
+        };
+        take(&shared);
+        take(&shared);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn waking_one_twice_wakes_two() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = shared();
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || take(&shared))
+            })
+            .collect();
+        put(&shared);
+        put(&shared);
+        for taker in takers {
+            taker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn two_wakers_of_one_wake_two() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let shared = shared();
+        let others: Vec<_> = [take, put, put]
+            .into_iter()
+            .map(|act| {
+                let shared = shared.clone();
+                thread::spawn(move || act(&shared))
+            })
+            .collect();
+        take(&shared);
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+}
+
+/// The one who wakes all takes the mark off under the one who wakes one.
+#[test]
+fn waking_all_beside_waking_one_leaves_nobody_asleep() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = shared();
+        let wakes_one = {
+            let shared = shared.clone();
+            thread::spawn(move || put(&shared))
+        };
+        let wakes_all = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.condition.fetch_add(1, Ordering::Relaxed);
+                shared.event.notify_all();
+            })
+        };
+        take(&shared);
+        take(&shared);
+        wakes_one.join().unwrap();
+        wakes_all.join().unwrap();
     });
 }
 

@@ -4,6 +4,7 @@
 //! - [`mod@watchdog`]: ends a test that hangs, and shows where it hung;
 //! - [`names`]: unique names for segments, and folders, that are gone at the end;
 //! - [`mod@events`]: a page full of event counts, for processes to meet at;
+//! - [`event_page`]: a page with an event count that processes meet at;
 //! - [`forms`]: the message types and the ways of waiting that the tests go through;
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;
 //! - [`seccomp`]: system calls that the kernel refuses;
@@ -12,6 +13,7 @@
 //! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up.
 
 pub mod children;
+pub mod event_page;
 pub mod events;
 pub mod forms;
 pub mod history;

@@ -46,8 +46,48 @@ const MANY: (&str, &str) = (
     "one_who_wants_many_and_one_who_wants_one_both_get_them",
 );
 
+const ONE: (&str, &str) = ("loom_event_count.rs", "waking_one_wakes_the_only_one");
+const ONE_EACH: (&str, &str) = ("loom_event_count.rs", "waking_one_twice_wakes_two");
+const TWO_WAKERS: (&str, &str) = ("loom_event_count.rs", "two_wakers_of_one_wake_two");
+const EVERY_SLEEPER: (&str, &str) = ("loom_event_count.rs", "every_sleeper_is_woken");
+
 /// All of them.
 pub const FAULTS: &[Fault] = &[
+    Fault {
+        what: "event_count: waking one takes the mark off, though others sleep on",
+        path: "semaphore/src/event_count.rs",
+        from: "if self.state.wake(1, Channels::ALL) == 0 {",
+        to: "self.state.word().fetch_and(!WAITING, Ordering::Relaxed); if self.state.wake(1, Channels::ALL) == 0 {",
+        models: &[ONE_EACH],
+    },
+    Fault {
+        what: "event_count: waking one overlooks those who are not quite asleep",
+        path: "semaphore/src/event_count.rs",
+        from: "self.wake_the_late(seen);",
+        to: "let _ = (seen, Self::wake_the_late);",
+        models: &[ONE],
+    },
+    Fault {
+        what: "event_count: those who fell asleep since the fruitless call are not woken",
+        path: "semaphore/src/event_count.rs",
+        from: "Ok(_) => return self.state.wake_all(), // Only",
+        to: "Ok(_) => return, // Only",
+        models: &[ONE],
+    },
+    Fault {
+        what: "event_count: the mark is taken off without a step of the sequence",
+        path: "semaphore/src/event_count.rs",
+        from: "seen.wrapping_add(SEQUENCE_STEP) & !WAITING",
+        to: "seen.wrapping_add(0 * SEQUENCE_STEP) & !WAITING",
+        models: &[TWO_WAKERS],
+    },
+    Fault {
+        what: "event_count: waking all wakes one",
+        path: "semaphore/src/event_count.rs",
+        from: "Ok(_) => return self.state.wake_all(), Err(now) => seen",
+        to: "Ok(_) => { self.state.wake(1, Channels::ALL); return } Err(now) => seen",
+        models: &[EVERY_SLEEPER],
+    },
     Fault {
         what: "a state is replaced before its operation is recorded",
         path: "semaphore/src/semaphore/core.rs",

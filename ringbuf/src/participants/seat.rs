@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shm_semaphore::Deadline;
+use shm_semaphore::membarrier::register;
 use shm_semaphore::sync::Ordering;
 
 use crate::error::{Corruption, Error};
@@ -142,6 +143,11 @@ impl Seat {
 
     /// Tells the other side that we are here, and whoever is refused who we are.
     pub fn announce(&self, view: &View, own: &OwnedFd) -> Result<(), Error> {
+        if view.geometry().asymmetric_wakeups && !register() {
+            // We could neither be reached by the fence of a sleeper nor make it.
+            view.control().not_empty.event.make_symmetric();
+            view.control().not_full.event.make_symmetric();
+        }
         let record = self.role.record(view.control());
         // Relaxed, all: told to people, and published by the store inside `attach`.
         record

@@ -33,13 +33,16 @@ use crate::wait::Wait;
 /// The first eight bytes of every segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"shm-ring");
 /// The version of everything in this file.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// The header has a page of its own.
 pub const HEADER_LEN: u64 = 4096;
 /// Where [`Control`] begins.
 pub const CONTROL_OFFSET: u64 = HEADER_LEN;
 /// Where data begins, unless the page size asks for more.
 const CONTROL_END: u64 = 2 * 4096;
+
+/// As far as the creator writes: up to the second gate.
+const FIRST_BYTES: usize = CONTROL_OFFSET as usize + offset_of!(Control, participants);
 
 /// What the producer writes.
 #[derive(Debug)]
@@ -188,11 +191,19 @@ pub struct Geometry {
     pub data_len: u64,
     /// How endpoints wait unless they are told otherwise.
     pub wait: Wait,
+    /// Whether sleepers pay for the fences of wakers; see [`EventCount::make_asymmetric`].
+    pub asymmetric_wakeups: bool,
 }
 
 impl Geometry {
     /// Lays out a ring; `None` if it would not fit into the address space.
-    pub fn new(kind: Kind, capacity: u64, payload: PayloadType, wait: Wait) -> Option<Self> {
+    pub fn new(
+        kind: Kind,
+        capacity: u64,
+        payload: PayloadType,
+        wait: Wait,
+        asymmetric_wakeups: bool,
+    ) -> Option<Self> {
         let data_offset = CONTROL_END.next_multiple_of(page_len());
         if payload.align > page_len() {
             return None;
@@ -225,6 +236,7 @@ impl Geometry {
             data_offset,
             data_len,
             wait,
+            asymmetric_wakeups,
         })
     }
 
@@ -257,7 +269,26 @@ impl Geometry {
             data_len: self.data_len,
             total_len: self.total_len(),
             wait: self.wait.code(),
+            asymmetric_wakeups: u64::from(self.asymmetric_wakeups),
         }
+    }
+
+    /// The first bytes of a fresh segment, header and all; zeros follow.
+    pub fn to_first_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![0; FIRST_BYTES];
+        let header = self.to_header().to_words();
+        let header: &[u8] = bytemuck::cast_slice(&header);
+        bytes[..header.len()].copy_from_slice(header);
+        if self.asymmetric_wakeups {
+            for gate in [
+                offset_of!(Control, not_empty),
+                offset_of!(Control, not_full),
+            ] {
+                let at = CONTROL_OFFSET as usize + gate;
+                bytes[at..at + 4].copy_from_slice(&EventCount::FRESH_ASYMMETRIC.to_ne_bytes());
+            }
+        }
+        bytes
     }
 }
 
@@ -299,6 +330,7 @@ header_fields!(
     data_len,
     total_len,
     wait,
+    asymmetric_wakeups,
 );
 
 impl Header {
@@ -358,8 +390,19 @@ impl Header {
         if !self.capacity.is_power_of_two() || self.capacity < least {
             return Err(bad_capacity());
         }
-        let geometry =
-            Geometry::new(wanted_kind, self.capacity, payload, wait).ok_or_else(bad_capacity)?;
+        let asymmetric_wakeups = match self.asymmetric_wakeups {
+            0 => false,
+            1 if wait != Wait::Spin => true,
+            found => return Err(corrupt("header.asymmetric_wakeups", found)),
+        };
+        let geometry = Geometry::new(
+            wanted_kind,
+            self.capacity,
+            payload,
+            wait,
+            asymmetric_wakeups,
+        )
+        .ok_or_else(bad_capacity)?;
         let expected = geometry.to_header();
         for (field, found, expected) in [
             ("header.stride", self.stride, expected.stride),

@@ -20,9 +20,8 @@ pub struct Segment {
 
 /// Makes a segment under a name.
 pub fn create(name: Name, geometry: Geometry, mode: u32) -> Result<Segment, Error> {
-    let header = geometry.to_header().to_words();
-    let header = bytemuck::cast_slice(&header);
-    let file = segment::create(&name, header, geometry.total_len(), mode)
+    let first_bytes = geometry.to_first_bytes();
+    let file = segment::create(&name, &first_bytes, geometry.total_len(), mode)
         .map_err(|refusal| Error::from_refusal(&name, refusal))?;
     Ok(Segment {
         file,
@@ -34,9 +33,8 @@ pub fn create(name: Name, geometry: Geometry, mode: u32) -> Result<Segment, Erro
 /// Makes a segment without a name, whose length nobody can change.
 pub fn create_anonymous(geometry: Geometry) -> Result<Segment, Error> {
     let name = Name::anonymous();
-    let header = geometry.to_header().to_words();
-    let header = bytemuck::cast_slice(&header);
-    let file = segment::create_anonymous(c"shm-ringbuf", header, geometry.total_len())
+    let first_bytes = geometry.to_first_bytes();
+    let file = segment::create_anonymous(c"shm-ringbuf", &first_bytes, geometry.total_len())
         .map_err(|refusal| Error::from_refusal(&name, refusal))?;
     Ok(Segment {
         file,

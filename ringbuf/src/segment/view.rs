@@ -262,7 +262,7 @@ mod tests {
             align: align_of::<T>() as u64,
             tag: 0,
         };
-        let geometry = Geometry::new(Kind::SpscSlots, 8, payload, Wait::Spin).unwrap();
+        let geometry = Geometry::new(Kind::SpscSlots, 8, payload, Wait::Spin, false).unwrap();
         let (stride, payload_offset) = slot_shape::<T>();
         assert_eq!(
             (geometry.stride, geometry.payload_offset),

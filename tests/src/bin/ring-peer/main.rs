@@ -4,6 +4,7 @@ mod endure;
 mod events;
 mod fork;
 mod journaled;
+mod meeting;
 mod namespace;
 mod obedient;
 mod overlay;
@@ -66,6 +67,8 @@ enum Role {
     Synchronize(synchronize::Synchronize),
     /// Change what is counted in a page of event counts, and notify.
     Events(events::Events),
+    /// Meet other processes at an event count, or at a ring, perhaps under a filter of system calls.
+    Meeting(meeting::Meeting),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
@@ -108,6 +111,7 @@ fn main() {
         Role::Endure(role) => role.play(),
         Role::Synchronize(role) => role.play(),
         Role::Events(role) => role.play(),
+        Role::Meeting(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
         Role::Overlay => overlay::play(),
