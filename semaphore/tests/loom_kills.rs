@@ -150,3 +150,25 @@ fn a_late_recoverer_takes_nothing_from_a_successor() {
         assert_eq!(model.permits(), 2);
     });
 }
+
+/// Two know of a death; one of them is late, and meanwhile somebody takes a permit that nobody owns, so that the count is again what the
+/// late one saw.
+#[test]
+fn a_late_recoverer_gives_back_nothing_twice_where_some_permits_are_not_owned() {
+    check(2, || {
+        let model = Arc::new(Model::new(2, 2));
+        assert!(model.participant(0, false).try_take(1, true));
+        let other = model.participant(1, false);
+        assert!(other.try_take(1, false));
+        let late = {
+            let model = model.clone();
+            thread::spawn(move || {
+                model.recover(0, 0);
+            })
+        };
+        model.recover(0, 0);
+        let taken = u32::from(other.try_take(1, false));
+        late.join().unwrap();
+        assert_eq!(model.permits() + taken, 1, "one came back");
+    });
+}

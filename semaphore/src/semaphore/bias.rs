@@ -120,7 +120,7 @@ impl Words {
             let field = "participant.record";
             return Err(Refused::Corrupt { field, found });
         }
-        let shared = State::shared(record.available);
+        let shared = State::unbiased(Actor::new(member.index, op), record.available);
         let _ = self.replace(bias, shared) || self.replace(bias.revoking(), shared);
         member.end_bias();
         member.did(record);
@@ -181,7 +181,7 @@ impl Core<'_> {
         let found = account.record.load(Ordering::Acquire); // edge: bias_record.acquire
         let record = Record::from_bits(found);
         if owner.is_op(record.op) {
-            self.replace(revoking, State::shared(record.available));
+            self.replace(revoking, State::unbiased(owner, record.available));
             return Ok(());
         }
         self.corrupt_if_still(revoking, "participant.record", found)

@@ -1,14 +1,19 @@
 //! The memory of a semaphore, and how its permits change.
 //!
 //! ```text
-//! take / give     M1  intent <- op + 1, the change of what we own     (only for permits that are owned)
+//! take / give     M1  intent <- op + 1, the change of what we own
 //!                 M2  state: exchange; names us and op + 1
 //!                 M3  record <- op + 1, what we own now
 //! ```
 //!
 //! The exchange M2 is the one moment at which anything happens. A participant that is killed behind it has not written M3 yet, so before anybody
 //! else replaces a state that names an operation, it makes sure that this operation is recorded (from the intent), by an exchange that can succeed
-//! only once. Whatever a dead participant owned can therefore be read from its record. Permits that nobody owns name no actor, and skip M1 and M3.
+//! only once. Whatever a dead participant owned can therefore be read from its record.
+//!
+//! Permits that nobody owns are changed in the same way, with a change of nothing in M1. So every state bears the name of the operation that made it, and none is ever there
+//! twice: an exchange of one who was stopped for long finds either what it saw or something else, never the same bits after others have got on (a
+//! number comes again after 2^26 operations of one participant). Recovery depends on that. Only where permits can't be owned at all, and nothing is ever
+//! recovered, a state names no actor, and M1 and M3 are skipped.
 //!
 //! Source: the helping of descriptors in multi-word compare-and-swap (Harris, Fraser, Pratt, DISC 2002), reduced to one word that counts and
 //! one that accounts.
@@ -256,7 +261,7 @@ impl Words {
             return false;
         };
         let permits = next.permits();
-        if !change.owned {
+        if !member.accounts() {
             let next = seen.changed(permits, None);
             return self.replace(seen, next) && member.left(seen, next);
         }
@@ -376,7 +381,9 @@ impl<'a> Core<'a> {
             return Ok(None);
         }
         let actor = match member {
-            Some(member) if change.owned => Some((member, self.words.announce(member, change)?)),
+            Some(member) if member.accounts() => {
+                Some((member, self.words.announce(member, change)?))
+            }
             _ => None,
         };
         let next = seen.changed(

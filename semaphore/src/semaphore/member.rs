@@ -31,6 +31,8 @@ pub(crate) struct Member<'a> {
     given: Own<u64>,
     /// Whether others could take it away from us again.
     may_bias: bool,
+    /// Whether permits can be owned, so that each of its changes is accounted for, also of permits that nobody owns.
+    accounts: bool,
     /// Changes in a row, and how many it takes.
     streak: Own<u32>,
     streak_wanted: Own<u32>,
@@ -40,7 +42,7 @@ pub(crate) struct Member<'a> {
 
 impl<'a> Member<'a> {
     /// A participant that goes on where the record of its seat ends.
-    pub(crate) fn new(index: usize, account: &'a Account, may_bias: bool) -> Self {
+    pub(crate) fn new(index: usize, account: &'a Account, may_bias: bool, accounts: bool) -> Self {
         // Relaxed: only the holder of a seat writes here, and its predecessor was recovered.
         let record = account.record.load(Ordering::Relaxed);
         Self {
@@ -51,10 +53,17 @@ impl<'a> Member<'a> {
             taken: Own::new(0),
             given: Own::new(0),
             may_bias,
+            accounts,
             streak: Own::new(0),
             streak_wanted: Own::new(STREAK_MIN),
             last_left: Own::new(State(0)),
         }
+    }
+
+    /// Whether its changes are accounted for.
+    #[inline]
+    pub(crate) fn accounts(&self) -> bool {
+        self.accounts
     }
 
     #[inline]

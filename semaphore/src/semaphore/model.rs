@@ -47,7 +47,7 @@ impl Model {
     /// The holder of a seat. `biased`: takes the semaphore for itself whenever it may.
     pub fn participant(&self, index: usize, biased: bool) -> Side<'_> {
         let account = &self.participants[index].account;
-        let member = Member::new(index, account, biased);
+        let member = Member::new(index, account, biased, true);
         if biased {
             member.want_bias_now();
         }

@@ -119,7 +119,8 @@ impl Seat {
         let participant = &core.participants[index];
         // A predecessor that died has left what it owned.
         core.recover(index, || true).map_err(corrupt)?;
-        let member = Member::new(index, &view.core.participants[index].account, may_bias);
+        let account = &view.core.participants[index].account;
+        let member = Member::new(index, account, may_bias, geometry.owned);
         // Relaxed: told to people.
         let pid = u64::from(std::process::id());
         participant.pid.store(pid, Ordering::Relaxed); // own word

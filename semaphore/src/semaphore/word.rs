@@ -70,6 +70,12 @@ impl State {
         Self(u64::from(permits) << PERMITS_SHIFT)
     }
 
+    /// The shared state in which a bias ends. It bears the name of that operation, as every state does that an operation made: so none is ever
+    /// there twice.
+    pub(crate) fn unbiased(owner: Actor, permits: u32) -> Self {
+        Self(Self::shared(permits).0 | owner.to_bits())
+    }
+
     /// The state that belongs to one participant alone, for the length of one long operation.
     pub(crate) fn biased(owner: Actor) -> Self {
         Self(owner.to_bits() | BIASED)
