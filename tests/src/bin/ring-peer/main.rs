@@ -7,9 +7,12 @@ mod journaled;
 mod namespace;
 mod obedient;
 mod overlay;
+mod participant;
+mod permits;
 mod race;
 mod scribble;
 mod small_tmpfs;
+mod storm;
 mod stream;
 mod synchronize;
 mod target;
@@ -68,6 +71,14 @@ enum Role {
     Events(events::Events),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
+    /// Be a participant of a semaphore that does what it is told.
+    Participant(participant::Participant),
+    /// Take permits and give them back until told to end or killed, and keep a board.
+    PermitUser(permits::User),
+    /// Use a semaphore in every way there is, whatever comes back.
+    EndureSemaphore(permits::Endure),
+    /// Create and open a semaphore at a given instant, when told.
+    SemaphoreRacer(participant::Racer),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
     SmallTmpfs,
     /// Make a ring on an overlay in a mount namespace of its own.
@@ -109,6 +120,10 @@ fn main() {
         Role::Synchronize(role) => role.play(),
         Role::Events(role) => role.play(),
         Role::Fork(role) => role.play(),
+        Role::Participant(role) => role.play(),
+        Role::PermitUser(role) => role.play(),
+        Role::EndureSemaphore(role) => role.play(),
+        Role::SemaphoreRacer(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
         Role::Overlay => overlay::play(),
         Role::Hang => hang(),
