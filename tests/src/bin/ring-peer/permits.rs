@@ -29,9 +29,12 @@ pub(crate) struct User {
     /// Take permits that do not come back.
     #[arg(long)]
     unowned: bool,
-    /// Do nothing but acquire and release, without a pause.
+    /// Do nothing but acquire and release, without a pause, and look at nobody else.
     #[arg(long)]
     greedy: bool,
+    /// The same, and never wait.
+    #[arg(long, conflicts_with = "greedy")]
+    tries: bool,
     /// Under a storm of signals.
     #[arg(long)]
     storm: bool,
@@ -67,6 +70,15 @@ impl User {
         println!("done");
     }
 
+    /// The way to acquire, one of those below.
+    fn way(&self, random: &mut fastrand::Rng) -> u8 {
+        match (self.tries, self.greedy) {
+            (true, _) => 0,
+            (_, true) => 1,
+            _ => random.u8(..4),
+        }
+    }
+
     fn use_owned(
         &self,
         semaphore: &NamedSemaphore,
@@ -74,7 +86,7 @@ impl User {
         wanted: u32,
         random: &mut fastrand::Rng,
     ) -> bool {
-        let way = if self.greedy { 1 } else { random.u8(..4) };
+        let way = self.way(random);
         let Some(guard) = own(semaphore, way, wanted) else {
             return false;
         };
@@ -91,7 +103,7 @@ impl User {
         random: &mut fastrand::Rng,
     ) -> bool {
         board.doubt(self.line, wanted);
-        let way = if self.greedy { 1 } else { random.u8(..4) };
+        let way = self.way(random);
         if !take(semaphore, way, wanted) {
             board.doubt(self.line, 0);
             return false;
@@ -104,13 +116,16 @@ impl User {
 
     /// Notes what it holds while it holds it, and looks whether all hold too much.
     fn hold(&self, board: &Board, permits: u32, random: &mut fastrand::Rng) {
+        if self.greedy || self.tries {
+            return;
+        }
         board.hold(self.line, permits);
         if let Some(held) = board.held_at_once()
             && held > u64::from(self.total)
         {
             println!("{held} permits are held, and there are {}", self.total);
         }
-        if !self.greedy && random.u8(..16) == 0 {
+        if random.u8(..16) == 0 {
             std::thread::sleep(Duration::from_micros(random.u64(..300)));
         }
         board.hold(self.line, 0);
