@@ -203,7 +203,9 @@ fn who_has_waited_longest_comes_first() {
         for _ in 0..4 {
             semaphore.release(1).unwrap();
             while order.len() < 4 {
-                let served = peers.iter_mut().position(|peer| peer.line_if_any().is_some());
+                let served = peers
+                    .iter_mut()
+                    .position(|peer| peer.line_if_any().is_some());
                 if let Some(peer) = served {
                     order.push(peer);
                     break;

@@ -15,10 +15,7 @@ const BOUND: Duration = Duration::from_secs(10);
 const A_WHILE: Duration = Duration::from_millis(400);
 
 fn participant(name: &Name) -> Peer {
-    let mut peer = Peer::start(
-        ring_peer!(),
-        &["participant", "--name", name.as_str()],
-    );
+    let mut peer = Peer::start(ring_peer!(), &["participant", "--name", name.as_str()]);
     peer.expect("ready");
     peer
 }
@@ -85,7 +82,9 @@ fn permits_of_a_killed_holder_come_back_to_one_who_only_tries() {
             let result = if owned {
                 semaphore.try_acquire_owned().map(drop)
             } else {
-                semaphore.try_acquire().map(|()| semaphore.release(1).unwrap())
+                semaphore
+                    .try_acquire()
+                    .map(|()| semaphore.release(1).unwrap())
             };
             match result {
                 Ok(()) => break,
@@ -121,7 +120,11 @@ fn permits_that_nobody_owned_are_lost_with_their_holder_and_the_others_come_back
     assert_total(&semaphore, 8);
     participant_that(&name, &["alone 3000", "acquire 1", "own 2", "acquire 1"]).kill();
     assert_total(&semaphore, 6);
-    participant_that(&name, &["alone-unowned 3000", "own 2", "try 1", "timeout 1 1"]).kill();
+    participant_that(
+        &name,
+        &["alone-unowned 3000", "own 2", "try 1", "timeout 1 1"],
+    )
+    .kill();
     assert_total(&semaphore, 4);
     semaphore.release(6).unwrap();
     // Whoever releases what was never acquired has added it, and what was released is not owned any more.
@@ -460,7 +463,9 @@ fn a_guard_outlives_the_thread_that_took_it_and_moves_with_its_handle() {
     .join()
     .unwrap();
     assert_eq!(semaphore.permits(), 1, "a thread that ends is no death");
-    let waited = semaphore.acquire_many_owned_timeout(2, A_WHILE / 2).map(drop);
+    let waited = semaphore
+        .acquire_many_owned_timeout(2, A_WHILE / 2)
+        .map(drop);
     assert_eq!(waited, Err(AcquireError::TimedOut));
     drop(moved.acquire_owned().unwrap());
     drop(moved);

@@ -147,7 +147,9 @@ fn a_waiter_that_is_killed_in_its_sleep_or_just_woken_takes_no_permit_with_it() 
                     victim.signal(Signal::SIGKILL);
                 }
             }
-            timed("after the kill", || place.expect_a_permit_of_two(&mut victim, &mut other));
+            timed("after the kill", || {
+                place.expect_a_permit_of_two(&mut victim, &mut other)
+            });
             assert_eq!(place.permits(), 0, "round {round}");
         }
     }
@@ -277,7 +279,11 @@ fn a_wait_lasts_its_time_and_a_deadline_that_has_passed_is_none() {
         &|time| semaphore.acquire_many_deadline(2, Instant::now() + time),
         &|time| semaphore.acquire_owned_timeout(time).map(drop),
         &|time| semaphore.acquire_many_owned_timeout(2, time).map(drop),
-        &|time| semaphore.acquire_owned_deadline(Instant::now() + time).map(drop),
+        &|time| {
+            semaphore
+                .acquire_owned_deadline(Instant::now() + time)
+                .map(drop)
+        },
         &|time| {
             let deadline = Deadline::after(time);
             semaphore.acquire_many_owned_deadline(2, deadline).map(drop)
@@ -288,10 +294,17 @@ fn a_wait_lasts_its_time_and_a_deadline_that_has_passed_is_none() {
     for (at, wait) in waits.iter().enumerate() {
         for time in [Duration::ZERO, Duration::from_micros(10), SHORT, 4 * SHORT] {
             let start = Instant::now();
-            assert_eq!(wait(time), Err(AcquireError::TimedOut), "way {at}, {time:?}");
+            assert_eq!(
+                wait(time),
+                Err(AcquireError::TimedOut),
+                "way {at}, {time:?}"
+            );
             let took = start.elapsed();
             assert!(took >= time, "way {at}: {took:?} instead of {time:?}");
-            assert!(took < time + BOUND, "way {at}: {took:?} instead of {time:?}");
+            assert!(
+                took < time + BOUND,
+                "way {at}: {took:?} instead of {time:?}"
+            );
         }
     }
     let past = Instant::now();

@@ -11,6 +11,7 @@ mod participant;
 mod permits;
 mod race;
 mod scribble;
+mod small_semaphores;
 mod small_tmpfs;
 mod storm;
 mod stream;
@@ -81,6 +82,8 @@ enum Role {
     SemaphoreRacer(participant::Racer),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
     SmallTmpfs,
+    /// Use semaphores there.
+    SmallTmpfsSemaphores,
     /// Make a ring on an overlay in a mount namespace of its own.
     Overlay,
     /// Hang under a watchdog of one second.
@@ -125,6 +128,7 @@ fn main() {
         Role::EndureSemaphore(role) => role.play(),
         Role::SemaphoreRacer(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
+        Role::SmallTmpfsSemaphores => small_semaphores::play(),
         Role::Overlay => overlay::play(),
         Role::Hang => hang(),
     }

@@ -103,8 +103,7 @@ pub(crate) struct Participant {
 
 impl Participant {
     pub(crate) fn play(self) {
-        let semaphore: &'static NamedSemaphore =
-            Box::leak(Box::new(or_refused(self.which.join())));
+        let semaphore: &'static NamedSemaphore = Box::leak(Box::new(or_refused(self.which.join())));
         println!("ready");
         let mut side = Side {
             semaphore,
@@ -143,9 +142,7 @@ impl Side {
             "timeout" => said(semaphore.acquire_many_timeout(number(0), timeout())),
             "own-try" => self.keep(semaphore.try_acquire_many_owned(number(0))),
             "own" => self.keep(semaphore.acquire_many_owned(number(0))),
-            "own-timeout" => {
-                self.keep(semaphore.acquire_many_owned_timeout(number(0), timeout()))
-            }
+            "own-timeout" => self.keep(semaphore.acquire_many_owned_timeout(number(0), timeout())),
             "release" => match semaphore.release(number(0)) {
                 Ok(()) => "ok".to_owned(),
                 Err(error) => format!("{error:?}"),

@@ -136,7 +136,10 @@ impl User {
 fn end_of_input() -> std::thread::JoinHandle<()> {
     std::thread::spawn(|| {
         let mut line = String::new();
-        while std::io::stdin().read_line(&mut line).is_ok_and(|len| len > 0) {}
+        while std::io::stdin()
+            .read_line(&mut line)
+            .is_ok_and(|len| len > 0)
+        {}
     })
 }
 
@@ -229,7 +232,10 @@ fn one_turn(semaphore: &NamedSemaphore, random: &mut fastrand::Rng) -> String {
     match random.u8(..12) {
         0 => format!("{} permits", semaphore.permits().min(1)),
         1 => format!("{} participants", semaphore.participants().min(1)),
-        2 => said("try_clone", semaphore.try_clone().map(|other| other.release(1))),
+        2 => said(
+            "try_clone",
+            semaphore.try_clone().map(|other| other.release(1)),
+        ),
         3 => said("release", semaphore.release(wanted)),
         // As if a thread of its own had used it for long.
         4 => {
