@@ -411,6 +411,23 @@ fn one_handle_can_own_no_more_than_it_can_account_for() {
     }
     drop(most);
     assert_eq!(semaphore.permits(), Semaphore::MAX_PERMITS);
+    // The same for one who has it to itself, which needs fewer permits.
+    semaphore.acquire_many(Semaphore::MAX_PERMITS - max).unwrap();
+    (0..3000).for_each(|_| drop(semaphore.acquire_owned().unwrap()));
+    let most = semaphore.acquire_many_owned(max).unwrap();
+    (0..3000).for_each(|_| {
+        semaphore.release(1).unwrap();
+        semaphore.acquire().unwrap();
+    });
+    semaphore.release(1).unwrap();
+    let refused = semaphore.try_acquire_owned().map(drop).unwrap_err();
+    assert!(
+        matches!(refused, AcquireError::TooMany { .. }),
+        "{refused:?}"
+    );
+    drop(most);
+    semaphore.release(Semaphore::MAX_PERMITS - max - 1).unwrap();
+    assert_eq!(semaphore.permits(), Semaphore::MAX_PERMITS);
     let refused = semaphore.acquire_many_owned(max + 1).map(drop);
     assert!(
         matches!(refused, Err(AcquireError::TooMany { .. })),
