@@ -412,7 +412,9 @@ fn one_handle_can_own_no_more_than_it_can_account_for() {
     drop(most);
     assert_eq!(semaphore.permits(), Semaphore::MAX_PERMITS);
     // The same for one who has it to itself, which needs fewer permits.
-    semaphore.acquire_many(Semaphore::MAX_PERMITS - max).unwrap();
+    semaphore
+        .acquire_many(Semaphore::MAX_PERMITS - max)
+        .unwrap();
     (0..3000).for_each(|_| drop(semaphore.acquire_owned().unwrap()));
     let most = semaphore.acquire_many_owned(max).unwrap();
     (0..3000).for_each(|_| {
