@@ -10,6 +10,7 @@ mod overlay;
 mod participant;
 mod permits;
 mod race;
+mod sandbox;
 mod scribble;
 mod small_semaphores;
 mod small_tmpfs;
@@ -34,6 +35,12 @@ struct Arguments {
     /// Be process 1 of a PID namespace.
     #[arg(long)]
     pid_namespace: bool,
+    /// Live in a time namespace whose monotonic clock is a day ahead.
+    #[arg(long)]
+    time_namespace: bool,
+    /// Have the system refuse `membarrier(2)`.
+    #[arg(long)]
+    no_membarrier: bool,
     #[command(subcommand)]
     role: Role,
 }
@@ -78,6 +85,8 @@ enum Role {
     PermitUser(permits::User),
     /// Use a semaphore in every way there is, whatever comes back.
     EndureSemaphore(permits::Endure),
+    /// Use a semaphore without a system call, or die of it.
+    Silent(sandbox::Silent),
     /// Create and open a semaphore at a given instant, when told.
     SemaphoreRacer(participant::Racer),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
@@ -95,6 +104,8 @@ fn main() {
         uid,
         umask: mask,
         pid_namespace,
+        time_namespace,
+        no_membarrier,
         role,
     } = Arguments::parse();
     if let Some(mask) = mask {
@@ -105,6 +116,12 @@ fn main() {
     }
     if pid_namespace {
         namespace::become_process_1();
+    }
+    if time_namespace {
+        namespace::live_in_the_future();
+    }
+    if no_membarrier {
+        sandbox::refuse_membarrier();
     }
     match role {
         Role::Produce(role) => role.play(),
@@ -126,6 +143,7 @@ fn main() {
         Role::Participant(role) => role.play(),
         Role::PermitUser(role) => role.play(),
         Role::EndureSemaphore(role) => role.play(),
+        Role::Silent(role) => role.play(),
         Role::SemaphoreRacer(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
         Role::SmallTmpfsSemaphores => small_semaphores::play(),

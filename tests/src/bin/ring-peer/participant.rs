@@ -94,7 +94,7 @@ pub(crate) fn inode(semaphore: &NamedSemaphore) -> u64 {
 
 /// Obeys: `try N`, `acquire N`, `timeout N MS` and `release N`; the same for permits that come back, `own-try N`, `own N`, `own-timeout N MS`, and
 /// `drop` for the last of them; `alone TIMES` (takes it for itself by use) and `alone-unowned TIMES`; `loop N` (until killed); `permits`, `participants`, `inode`;
-/// `storm` (of signals, from now on); and to end while it holds what it holds: `exit`, `leave`, `panic`, `abort`, `exec`; `fork CHILD`.
+/// `storm` (of signals, from now on); `remake NAME TIMES` (another semaphore); and to end while it holds what it holds: `exit`, `leave`, `panic`, `abort`, `exec`; `fork CHILD`.
 #[derive(Debug, Args)]
 pub(crate) struct Participant {
     #[command(flatten)]
@@ -129,6 +129,24 @@ fn said(result: Result<(), AcquireError>) -> String {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("{error:?}"),
     }
+}
+
+/// Makes, opens, clones and unlinks a semaphore so many times.
+fn remake(name: &str, times: u32) -> String {
+    let remake_once = || -> Result<(), Error> {
+        let made = SemaphoreOptions::new().participants(1023).create(name, 3)?;
+        let opened = shm_semaphore::Semaphore::open(name)?;
+        let clone = opened.try_clone()?;
+        drop(clone.acquire_many_owned(3).expect("permits"));
+        assert_eq!((made.permits(), made.participants()), (3, 3));
+        shm_semaphore::Semaphore::unlink(name)
+    };
+    for time in 0..times {
+        if let Err(error) = remake_once() {
+            return format!("{} at time {time}: {error}", variant(&error));
+        }
+    }
+    "ok".to_owned()
 }
 
 impl Side {
@@ -175,6 +193,7 @@ impl Side {
                 storm::begin();
                 "ok".to_owned()
             }
+            "remake" => remake(words[0], number(1)),
             "fork" => self.fork(words[0]),
             end => self.end(end),
         }
