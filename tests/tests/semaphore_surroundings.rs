@@ -247,7 +247,7 @@ fn too_few_descriptors_are_an_error_and_leave_nothing() {
 fn operations_are_counted_across_every_power_of_two_that_their_number_wraps_at() {
     let _watchdog = watchdog!(120);
     for wrap in [1_u64 << 26, 1 << 31, 1 << 32] {
-        for short in 0..short_or_long(12, 200) {
+        for short in 0..short_or_long(6, 200) {
             let name = Name::new("wraps");
             let options = SemaphoreOptions::new().participants(4);
             let semaphore = options.create(name.as_str(), 3).unwrap();
