@@ -25,6 +25,7 @@ struct Habits {
     /// Under a storm of signals.
     storm: bool,
     asymmetric: bool,
+    seats: u32,
 }
 
 const OWNERS: Habits = Habits {
@@ -33,6 +34,7 @@ const OWNERS: Habits = Habits {
     owned: true,
     storm: false,
     asymmetric: true,
+    seats: 16,
 };
 
 /// A user, and whether it has said that it is ready.
@@ -68,7 +70,7 @@ impl Siege {
         let name = Name::new("permit-siege");
         let folder = Folder::new("permit-siege");
         let options = SemaphoreOptions::new()
-            .participants(16)
+            .participants(habits.seats)
             .asymmetric(habits.asymmetric);
         let semaphore = options.create(name.as_str(), habits.total).unwrap();
         let board = Board::create(&folder.path().join("board"), USERS);
@@ -256,6 +258,16 @@ fn users_of_a_semaphore_that_nobody_can_have_to_himself_survive_kills() {
     let _watchdog = watchdog!(200);
     let habits = Habits {
         asymmetric: false,
+        ..OWNERS
+    };
+    besiege(habits, 150, 4000);
+}
+
+#[test]
+fn users_that_take_over_the_seats_of_the_dead_survive_kills() {
+    let _watchdog = watchdog!(200);
+    let habits = Habits {
+        seats: USERS as u32 + 1,
         ..OWNERS
     };
     besiege(habits, 150, 4000);

@@ -122,10 +122,10 @@ impl Core<'_> {
     /// Ends the reservation of one that does not renew it. Says whether there is none any more.
     pub(crate) fn end_lapsed_reservation(self) -> Result<bool, Refused> {
         let bits = self.reservation_bits();
-        if let Some(theirs) = Reservation::from_bits(bits) {
-            if !theirs.has_lapsed(Ticks::now()) || !self.exchange_reservation(bits, 0) {
-                return Ok(false);
-            }
+        if let Some(theirs) = Reservation::from_bits(bits)
+            && (!theirs.has_lapsed(Ticks::now()) || !self.exchange_reservation(bits, 0))
+        {
+            return Ok(false);
         }
         self.end_reservation()?;
         Ok(true)
