@@ -178,6 +178,32 @@ impl Peer {
             .expect("the peer is ours and unreaped");
     }
 
+    /// Waits until its main thread sleeps on a futex. Where the kernel does not tell, waits for as long as that usually takes.
+    ///
+    /// # Panics
+    /// When it does not fall asleep within [`patience`].
+    #[track_caller]
+    pub fn wait_until_asleep(&self) {
+        const FUTEX: [libc::c_long; 2] = [libc::SYS_futex, libc::SYS_futex_waitv];
+        let end = Instant::now() + patience();
+        loop {
+            let file = format!("/proc/{}/syscall", self.pid());
+            let Ok(text) = std::fs::read_to_string(file) else {
+                return std::thread::sleep(Duration::from_millis(100));
+            };
+            let number = text.split(' ').next().unwrap_or_default();
+            if FUTEX.iter().any(|futex| number == futex.to_string()) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "peer `{}` does not sleep: {text}",
+                self.label
+            );
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
     /// Kills it with SIGKILL and reaps it: when this returns the kernel has let go of all it held.
     #[track_caller]
     pub fn kill(&mut self) {

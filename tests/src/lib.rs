@@ -9,9 +9,11 @@
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;
 //! - [`seccomp`]: system calls that the kernel refuses;
 //! - [`traffic`]: every way to send and to receive, for both forms of a ring;
+//! - [`board`]: who holds permits of a semaphore, kept where a death cannot touch it;
 //! - [`journal`]: what a process did, kept where its death cannot touch it;
 //! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up.
 
+pub mod board;
 pub mod children;
 pub mod event_page;
 pub mod events;

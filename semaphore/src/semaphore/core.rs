@@ -182,6 +182,11 @@ impl Change {
         }
     }
 
+    /// Whether it can be made once the participant has the semaphore to itself. If not, taking it for that would lead back here, for ever.
+    fn fits_a_bias(self, permits: u32, held: u32) -> bool {
+        self.applied_to_tally(Tally::new(permits, held)).is_some()
+    }
+
     /// The change of what the participant owns.
     pub(crate) fn held_change(self) -> i32 {
         match (self.owned, self.direction) {
@@ -376,6 +381,7 @@ impl<'a> Core<'a> {
         }
         if let Some(member) = member
             && member.wants_bias(seen)
+            && change.fits_a_bias(seen.permits(), member.held())
         {
             self.words.start_bias(member, seen);
             return Ok(None);

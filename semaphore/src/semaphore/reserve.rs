@@ -62,6 +62,11 @@ impl Reservation {
         u64::from(self.until.0) << 32 | u64::from(self.since.0)
     }
 
+    /// Whether it is over, or lasts longer than any that is made by a clock like ours.
+    fn has_lapsed(self, now: Ticks) -> bool {
+        self.until.is_before(now) || now.plus(2 * LEASE_TICKS).is_before(self.until)
+    }
+
     /// One that begins or is renewed now.
     fn made_at(now: Ticks, since: Ticks) -> Self {
         Self {
@@ -96,7 +101,7 @@ impl Core<'_> {
         let may = match Reservation::from_bits(bits) {
             None => true,
             Some(theirs) if Some(theirs) == held => true,
-            Some(theirs) => theirs.until.is_before(now) || since.is_before(theirs.since),
+            Some(theirs) => theirs.has_lapsed(now) || since.is_before(theirs.since),
         };
         (may && self.exchange_reservation(bits, own.to_bits())).then_some(own)
     }
@@ -117,11 +122,10 @@ impl Core<'_> {
     /// Ends the reservation of one that does not renew it. Says whether there is none any more.
     pub(crate) fn end_lapsed_reservation(self) -> Result<bool, Refused> {
         let bits = self.reservation_bits();
-        if let Some(theirs) = Reservation::from_bits(bits) {
-            let has_lapsed = theirs.until.is_before(Ticks::now());
-            if !has_lapsed || !self.exchange_reservation(bits, 0) {
-                return Ok(false);
-            }
+        if let Some(theirs) = Reservation::from_bits(bits)
+            && (!theirs.has_lapsed(Ticks::now()) || !self.exchange_reservation(bits, 0))
+        {
+            return Ok(false);
         }
         self.end_reservation()?;
         Ok(true)
@@ -188,6 +192,17 @@ mod tests {
         assert!(!core.load().is_reserved());
         core.reserve(None, waiting_since(0)).unwrap();
         assert!(!core.end_lapsed_reservation().unwrap());
+    }
+
+    #[test]
+    fn a_lease_that_is_far_too_long_is_none() {
+        let now = Ticks::now();
+        let own = Reservation::made_at(now, now);
+        assert!(!own.has_lapsed(now));
+        for ahead in [3 * LEASE_TICKS, 1 << 20, u32::MAX >> 1] {
+            let until = now.plus(ahead);
+            assert!(Reservation { until, ..own }.has_lapsed(now));
+        }
     }
 
     #[test]

@@ -8,9 +8,14 @@ mod meeting;
 mod namespace;
 mod obedient;
 mod overlay;
+mod participant;
+mod permits;
 mod race;
+mod sandbox;
 mod scribble;
+mod small_semaphores;
 mod small_tmpfs;
+mod storm;
 mod stream;
 mod synchronize;
 mod target;
@@ -31,6 +36,12 @@ struct Arguments {
     /// Be process 1 of a PID namespace.
     #[arg(long)]
     pid_namespace: bool,
+    /// Live in a time namespace whose monotonic clock is a day ahead.
+    #[arg(long)]
+    time_namespace: bool,
+    /// Have the system refuse `membarrier(2)`.
+    #[arg(long)]
+    no_membarrier: bool,
     #[command(subcommand)]
     role: Role,
 }
@@ -71,8 +82,20 @@ enum Role {
     Meeting(meeting::Meeting),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
+    /// Be a participant of a semaphore that does what it is told.
+    Participant(participant::Participant),
+    /// Take permits and give them back until told to end or killed, and keep a board.
+    PermitUser(permits::User),
+    /// Use a semaphore in every way there is, whatever comes back.
+    EndureSemaphore(permits::Endure),
+    /// Use a semaphore without a system call, or die of it.
+    Silent(sandbox::Silent),
+    /// Create and open a semaphore at a given instant, when told.
+    SemaphoreRacer(participant::Racer),
     /// Use rings on a tmpfs that is almost too small, in a mount namespace of its own.
     SmallTmpfs,
+    /// Use semaphores there.
+    SmallTmpfsSemaphores,
     /// Make a ring on an overlay in a mount namespace of its own.
     Overlay,
     /// Hang under a watchdog of one second.
@@ -84,6 +107,8 @@ fn main() {
         uid,
         umask: mask,
         pid_namespace,
+        time_namespace,
+        no_membarrier,
         role,
     } = Arguments::parse();
     if let Some(mask) = mask {
@@ -94,6 +119,12 @@ fn main() {
     }
     if pid_namespace {
         namespace::become_process_1();
+    }
+    if time_namespace {
+        namespace::live_in_the_future();
+    }
+    if no_membarrier {
+        sandbox::refuse_membarrier();
     }
     match role {
         Role::Produce(role) => role.play(),
@@ -113,7 +144,13 @@ fn main() {
         Role::Events(role) => role.play(),
         Role::Meeting(role) => role.play(),
         Role::Fork(role) => role.play(),
+        Role::Participant(role) => role.play(),
+        Role::PermitUser(role) => role.play(),
+        Role::EndureSemaphore(role) => role.play(),
+        Role::Silent(role) => role.play(),
+        Role::SemaphoreRacer(role) => role.play(),
         Role::SmallTmpfs => small_tmpfs::play(),
+        Role::SmallTmpfsSemaphores => small_semaphores::play(),
         Role::Overlay => overlay::play(),
         Role::Hang => hang(),
     }

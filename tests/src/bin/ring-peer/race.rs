@@ -73,7 +73,7 @@ impl Racer {
     }
 }
 
-fn sleep_until(at_ns: i64) {
+pub(crate) fn sleep_until(at_ns: i64) {
     let at = TimeSpec::nanoseconds(at_ns);
     let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
     clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &at).expect("no signal comes");

@@ -71,13 +71,13 @@ fn too_large_leaves_nothing() {
     assert_eq!(fs::read_dir(SHM_FOLDER).expect("mounted").count(), 0);
 }
 
-fn eat_the_rest() {
+pub(crate) fn eat_the_rest() {
     let mut file = File::create(format!("{SHM_FOLDER}/eater")).expect("an inode");
     while file.write_all(&[0; 4096]).is_ok() {}
 }
 
 /// Puts a tmpfs of one megabyte where shared memory is, for this process alone.
-fn mount_small_tmpfs() -> Result<(), String> {
+pub(crate) fn mount_small_tmpfs() -> Result<(), String> {
     enter(CloneFlags::CLONE_NEWNS)?;
     let nothing: Option<&str> = None;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
