@@ -187,7 +187,6 @@ impl Error {
 
 #[cfg(not(loom))]
 impl fmt::Display for Error {
-    #[expect(clippy::too_many_lines, reason = "one sentence for each variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { name } => {

@@ -104,8 +104,8 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "an intent is not told before the exchange",
-        path: "semaphore/src/semaphore/core.rs",
-        from: "member .account .intent .store(intent.to_bits(), Ordering::Release);",
+        path: "semaphore/src/semaphore/member.rs",
+        from: "self.account .intent .store(intent.to_bits(), Ordering::Release);",
         to: "",
         models: &[OWNED],
     },

@@ -57,7 +57,7 @@ impl SemaphoreEnd {
     #[inline]
     fn semaphore(&self) -> &Semaphore {
         // SAFETY: the start of a mapped page that lives as long as self and holds nothing but this semaphore.
-        unsafe { Semaphore::from_ptr(self.map.as_mut_ptr()) }
+        unsafe { Semaphore::from_ptr(self.map.as_mut_ptr().cast()) }
     }
 }
 

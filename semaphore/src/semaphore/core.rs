@@ -270,47 +270,11 @@ impl Words {
             let next = seen.changed(permits, None);
             return self.replace(seen, next) && member.left(seen, next);
         }
-        let Ok(record) = self.announce(member, change) else {
+        let Ok(record) = member.announce(change) else {
             return false;
         };
         let next = seen.changed(permits, Some(Actor::new(member.index, record.op)));
-        self.replace(seen, next) && self.record_own(member, record) && member.left(seen, next)
-    }
-
-    /// Notes what an operation of ours came to.
-    #[inline]
-    fn record_own(&self, member: &Member<'_>, record: Record) -> bool {
-        // Relaxed: the next exchange publishes it. Others write here the same value, or nothing.
-        let word = &member.account.record;
-        word.store(record.to_bits(), Ordering::Relaxed); // own word
-        member.did(record);
-        true
-    }
-
-    /// Says what we are about to do; the record of it once it is done.
-    fn announce(&self, member: &Member<'_>, change: Change) -> Result<Record, Refused> {
-        let held_change = change.held_change();
-        let (op, held) = (member.op(), member.held());
-        let intent = Intent {
-            op: op.wrapping_add(1),
-            held_change,
-        };
-        let too_many = Refused::TooMany {
-            max: HELD_MAX - held,
-        };
-        let held = held.checked_add_signed(held_change).ok_or(too_many)?;
-        if held > HELD_MAX {
-            return Err(too_many);
-        }
-        member
-            .account
-            .intent
-            .store(intent.to_bits(), Ordering::Release); // edge: intent.release
-        Ok(Record {
-            op: intent.op,
-            available: 0,
-            held,
-        })
+        self.replace(seen, next) && member.record(record) && member.left(seen, next)
     }
 }
 
@@ -387,9 +351,7 @@ impl<'a> Core<'a> {
             return Ok(None);
         }
         let actor = match member {
-            Some(member) if member.accounts() => {
-                Some((member, self.words.announce(member, change)?))
-            }
+            Some(member) if member.accounts() => Some((member, member.announce(change)?)),
             _ => None,
         };
         let next = seen.changed(
@@ -400,7 +362,7 @@ impl<'a> Core<'a> {
             return Ok(None);
         }
         if let Some((member, record)) = actor {
-            self.words.record_own(member, record);
+            member.record(record);
         }
         if let Some(member) = member {
             member.left(seen, next);

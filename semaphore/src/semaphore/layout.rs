@@ -57,7 +57,7 @@ impl Geometry {
     }
 
     fn to_words(self) -> [u64; HEADER_WORDS] {
-        let flags = u64::from(self.owned) * OWNED | u64::from(self.asymmetric) * ASYMMETRIC;
+        let flags = (u64::from(self.owned) * OWNED) | (u64::from(self.asymmetric) * ASYMMETRIC);
         [
             MAGIC,
             VERSION,

@@ -2,8 +2,8 @@
 
 use std::cell::Cell as Own;
 
-use super::core::{Account, Direction};
-use super::word::{HELD_MAX, Record, State, Tally};
+use super::core::{Account, Change, Direction, Refused};
+use super::word::{HELD_MAX, Intent, Record, State, Tally};
 use crate::sync::Ordering;
 
 /// So many changes in a row, with nobody in between, before a participant takes a semaphore for itself. Taking it away again costs as much as
@@ -82,6 +82,40 @@ impl<'a> Member<'a> {
         self.done.set(record.to_bits());
     }
 
+    /// Notes an operation of ours that came to pass, where others see it too; true, for a chain of conditions.
+    #[inline]
+    pub(crate) fn record(&self, record: Record) -> bool {
+        // Relaxed: the next exchange publishes it. Others write here the same value, or nothing.
+        let word = &self.account.record;
+        word.store(record.to_bits(), Ordering::Relaxed); // own word
+        self.did(record);
+        true
+    }
+
+    /// Says what we are about to do; the record of it once it is done.
+    pub(crate) fn announce(&self, change: Change) -> Result<Record, Refused> {
+        let held_change = change.held_change();
+        let (op, held) = (self.op(), self.held());
+        let intent = Intent {
+            op: op.wrapping_add(1),
+            held_change,
+        };
+        let too_many = Refused::TooMany {
+            max: HELD_MAX - held,
+        };
+        let held = held.checked_add_signed(held_change).ok_or(too_many)?;
+        if held > HELD_MAX {
+            return Err(too_many);
+        }
+        self.account
+            .intent
+            .store(intent.to_bits(), Ordering::Release); // edge: intent.release
+        Ok(Record {
+            op: intent.op,
+            available: 0,
+            held,
+        })
+    }
     /// The state that says that we have the semaphore to ourselves, unless we know better.
     #[inline]
     pub(crate) fn bias(&self) -> Option<State> {

@@ -194,7 +194,7 @@ impl Semaphore {
     /// reaches them but through this type.
     #[cfg(not(loom))]
     #[allow(unsafe_code)]
-    pub unsafe fn from_ptr<'a>(ptr: *mut u8) -> &'a Self {
+    pub unsafe fn from_ptr<'a>(ptr: *mut u64) -> &'a Self {
         // SAFETY: a transparent wrapper of atomic words; the caller vouches for the pointer.
         unsafe { &*ptr.cast::<Self>() }
     }

@@ -64,7 +64,7 @@ impl Core<'_> {
             if self.replace(seen, next) {
                 self.account_for_last(next, None)?;
                 if seen.is_waiting() {
-                    self.tell(seen, record.held)?;
+                    self.tell(seen, record.held);
                 }
                 return Ok(record.held);
             }

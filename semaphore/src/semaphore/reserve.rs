@@ -140,7 +140,7 @@ impl Core<'_> {
             }
             if self.replace(seen, seen.not_reserved()) {
                 if seen.permits() > 0 && seen.is_waiting() {
-                    self.tell(seen.not_reserved(), seen.permits())?;
+                    self.tell(seen.not_reserved(), seen.permits());
                 }
                 return Ok(());
             }

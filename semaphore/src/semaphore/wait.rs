@@ -70,28 +70,28 @@ impl Core<'_> {
     fn give_slowly(self, member: Option<&Member<'_>>, change: Change) -> Result<(), Refused> {
         let seen = self.change(member, change, false)?;
         if seen.is_waiting() {
-            self.tell(seen, change.count)?;
+            self.tell(seen, change.count);
         }
         Ok(())
     }
 
     /// Wakes sleepers for so many permits. `seen` is the state in which they were given.
     #[cold]
-    pub(crate) fn tell(self, seen: State, permits: u32) -> Result<(), Refused> {
+    pub(crate) fn tell(self, seen: State, permits: u32) {
         self.count_news();
         if seen.is_reserved() {
             // If it is awake it looks again, because the news have changed before it sleeps. Who sleeps on several words hears every call, and must not
             // take this one with it: all are woken.
             self.words.news.wake(u32::MAX, HOLDER);
-            return Ok(());
+            return;
         }
         if self.words.news.wake(permits, Channels::ALL) > 0 {
-            return Ok(());
+            return;
         }
         loop {
             let seen = self.load();
             if !seen.is_waiting() || seen.is_reserved() {
-                return Ok(());
+                return;
             }
             if self.replace(seen, seen.not_waiting()) {
                 break;
@@ -99,7 +99,6 @@ impl Core<'_> {
         }
         self.count_news();
         self.words.news.wake_all();
-        Ok(())
     }
 
     fn count_news(self) {
