@@ -131,6 +131,16 @@ pub const FAULTS: &[Fault] = &[
         models: &[RECOVERER, OWNED],
     },
     Fault {
+        what: "a change of permits that nobody owns is nobody's",
+        path: "semaphore/src/semaphore/core.rs",
+        from: "if !member.accounts() {",
+        to: "if !change.owned {",
+        models: &[(
+            "loom_kills.rs",
+            "a_late_recoverer_gives_back_nothing_twice_where_some_permits_are_not_owned",
+        )],
+    },
+    Fault {
         what: "the owner of a bias takes a change for done that came too late",
         path: "semaphore/src/semaphore/bias.rs",
         from: "Ok(record) => record == outcome(record.op, tally),",
@@ -140,8 +150,8 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         what: "a bias ends with what one saw, and not with what was recorded",
         path: "semaphore/src/semaphore/bias.rs",
-        from: "self.replace(revoking, State::shared(record.available));",
-        to: "self.replace(revoking, State::shared(tally.available()));",
+        from: "self.replace(revoking, State::unbiased(owner, record.available));",
+        to: "self.replace(revoking, State::unbiased(owner, tally.available()));",
         models: &[TAKEN_AWAY, OWNED_ALONE],
     },
     Fault {

@@ -116,6 +116,7 @@ impl<'a> Member<'a> {
             held,
         })
     }
+
     /// The state that says that we have the semaphore to ourselves, unless we know better.
     #[inline]
     pub(crate) fn bias(&self) -> Option<State> {
