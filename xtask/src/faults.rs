@@ -133,8 +133,8 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         what: "a change of permits that nobody owns is nobody's",
         path: "semaphore/src/semaphore/core.rs",
-        from: "if !member.accounts() {",
-        to: "if !change.owned {",
+        from: "Some(member) if member.accounts() =>",
+        to: "Some(member) if change.owned =>",
         models: &[(
             "loom_kills.rs",
             "a_late_recoverer_gives_back_nothing_twice_where_some_permits_are_not_owned",

@@ -61,14 +61,16 @@ impl Model {
     pub fn successor(&self, index: usize) -> Side<'_> {
         self.core().recover(index, || true).unwrap();
         let life = &self.participants[index].life;
-        life.fetch_add(2, Ordering::AcqRel); // edge: seat.acquire, seat.release
+        // Relaxed: as there.
+        life.fetch_add(2, Ordering::Relaxed);
         self.participant(index, false)
     }
 
     /// Brings back what a dead participant owned; `life` is the generation that was proved dead.
     pub fn recover(&self, index: usize, life: u64) -> u32 {
         let word = &self.participants[index].life;
-        let is_still_dead = || word.load(Ordering::Acquire) == life; // edge: seat.acquire
+        // Relaxed: as in `Seat::bury`.
+        let is_still_dead = || word.load(Ordering::Relaxed) == life;
         self.core().recover(index, is_still_dead).unwrap()
     }
 

@@ -52,7 +52,7 @@ impl Core<'_> {
                 let exchanged = account.intent.compare_exchange(
                     intent,
                     wanted,
-                    Ordering::AcqRel,  // edge: intent.acquire, intent.release
+                    Ordering::Release, // edge: intent.release
                     Ordering::Relaxed, // Relaxed: we look again
                 );
                 if exchanged.is_err() {

@@ -124,11 +124,11 @@ impl Seat {
         // Relaxed: told to people.
         let pid = u64::from(std::process::id());
         participant.pid.store(pid, Ordering::Relaxed); // own word
-        // Relaxed: a death is proved by the lock, and one that is still being looked into shows in another generation.
+        // Relaxed, both: a death is proved by the lock, and who looks into one that was proved before learns of us from the intent or the state that we
+        // publish afterwards.
         let life = participant.life.load(Ordering::Relaxed);
-        participant
-            .life
-            .swap(((life >> 1).wrapping_add(1) << 1) | TAKEN, Ordering::AcqRel); // edge: seat.acquire, seat.release
+        let next = ((life >> 1).wrapping_add(1) << 1) | TAKEN;
+        participant.life.swap(next, Ordering::Relaxed);
         Ok(Self {
             member,
             view,
@@ -188,7 +188,8 @@ impl Seat {
     fn bury(&self, index: usize) -> Result<bool, Refused> {
         let core = self.core();
         let participant = &core.participants[index];
-        let life = participant.life.load(Ordering::Acquire); // edge: seat.acquire
+        // Relaxed: only compared with what it is later.
+        let life = participant.life.load(Ordering::Relaxed);
         let seen = core.load();
         // Relaxed: what is not seen now is seen the next time.
         let record = Record::from_bits(participant.account.record.load(Ordering::Relaxed));
@@ -197,14 +198,15 @@ impl Seat {
         if index == self.member.index || life & TAKEN == 0 || !is_involved || is_alive() {
             return Ok(false);
         }
-        let is_still_dead = || participant.life.load(Ordering::Acquire) == life; // edge: seat.acquire
+        // Relaxed: a successor that has done anything of which the recoverer knows has come into its seat before, by the state or the intent.
+        let is_still_dead = || participant.life.load(Ordering::Relaxed) == life;
         let came_back = core.recover(index, is_still_dead)?;
         // If it fails, another one buried it, or sits there by now.
         let _ = participant.life.compare_exchange(
             life,
             life & !TAKEN,
-            Ordering::AcqRel,  // edge: seat.acquire, seat.release
-            Ordering::Relaxed, // Relaxed: nothing has changed
+            Ordering::Relaxed, // Relaxed, both: a hint for who looks for a seat; the lock decides
+            Ordering::Relaxed, // Relaxed: as above
         );
         Ok(came_back > 0)
     }
@@ -233,7 +235,8 @@ impl Drop for Seat {
         // What was owned by guards that were never dropped.
         let _ = core.recover(self.member.index, || true);
         let participant = &core.participants[self.member.index];
-        participant.life.fetch_and(!TAKEN, Ordering::AcqRel); // edge: seat.acquire, seat.release
+        // Relaxed: a hint for who looks for a seat; the lock decides, and the kernel orders what lies before its end.
+        participant.life.fetch_and(!TAKEN, Ordering::Relaxed);
     }
 }
 
