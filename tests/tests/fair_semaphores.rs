@@ -36,7 +36,9 @@ impl Traffic {
             Peer::start(ring_peer!(), &arguments)
         };
         let mut peers: Vec<Peer> = users.iter().enumerate().map(start).collect();
-        peers.iter_mut().for_each(|peer| peer.expect("ready"));
+        for peer in &mut peers {
+            peer.expect("ready");
+        }
         let traffic = Self {
             name,
             _folder: folder,
@@ -82,9 +84,9 @@ impl Traffic {
     }
 }
 
-const GREEDY: &[&str] = &["--greedy"];
-const GREEDY_UNOWNED: &[&str] = &["--greedy", "--unowned"];
-const TRIES: &[&str] = &["--tries"];
+const GREEDY: &[&str] = &["--pace", "greedy"];
+const GREEDY_UNOWNED: &[&str] = &["--pace", "greedy", "--unowned"];
+const TRIES: &[&str] = &["--pace", "tries"];
 
 fn both_modes() -> [SemaphoreOptions; 2] {
     let options = SemaphoreOptions::new();
@@ -141,7 +143,7 @@ fn no_process_among_equals_starves() {
 #[test]
 fn several_who_want_all_and_several_who_want_one_all_get_on() {
     let _watchdog = watchdog!(200);
-    let all = ["--greedy", "--most", "4"];
+    let all = ["--pace", "greedy", "--most", "4"];
     for options in both_modes() {
         let traffic = Traffic::new(&options, 4, &[&all, &all, GREEDY, GREEDY]);
         for _ in 0..short_or_long(5, 200) {

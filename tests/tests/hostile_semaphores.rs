@@ -384,7 +384,9 @@ fn endure(from: usize, to: usize, pause_us: usize, asymmetric: bool) {
             Peer::start(ring_peer!(), &arguments)
         })
         .collect();
-    peers.iter_mut().for_each(|peer| peer.expect("ready"));
+    for peer in &mut peers {
+        peer.expect("ready");
+    }
     let seed = fastrand::u64(..).to_string();
     let file = name.file();
     let numbers = [from, to, pause_us].map(|number| number.to_string());

@@ -187,9 +187,9 @@ fn many_holders_are_killed_at_once() {
         .map(|_| participant_that(&name, &["own 2", "own 3"]))
         .collect();
     assert_eq!((semaphore.permits(), semaphore.participants()), (0, 21));
-    holders
-        .iter()
-        .for_each(|holder| holder.signal(Signal::SIGKILL));
+    for holder in &holders {
+        holder.signal(Signal::SIGKILL);
+    }
     assert_total(&semaphore, 100);
     drop(semaphore.acquire_owned());
     for holder in &mut holders {

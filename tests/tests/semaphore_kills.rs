@@ -22,6 +22,8 @@ struct Habits {
     most: u32,
     /// Whether they own them.
     owned: bool,
+    /// Whether those with odd numbers do not, and are spared.
+    mixed: bool,
     /// Under a storm of signals.
     storm: bool,
     asymmetric: bool,
@@ -32,6 +34,7 @@ const OWNERS: Habits = Habits {
     total: 3,
     most: 3,
     owned: true,
+    mixed: false,
     storm: false,
     asymmetric: true,
     seats: 16,
@@ -87,27 +90,38 @@ impl Siege {
         }
     }
 
-    fn user(&mut self, line: usize) -> &mut User {
-        if self.users[line].is_none() {
-            let (board, line) = (self.folder.entry("board"), line.to_string());
+    fn is_spared(&self, line: usize) -> bool {
+        self.habits.mixed && line % 2 == 1
+    }
+
+    fn owns(&self, line: usize) -> bool {
+        self.habits.owned && !self.is_spared(line)
+    }
+
+    fn user(&mut self, index: usize) -> &mut User {
+        if self.users[index].is_none() {
+            let (board, line) = (self.folder.entry("board"), index.to_string());
             let (total, most) = (self.habits.total.to_string(), self.habits.most.to_string());
             let mut arguments = vec!["permit-user", "--name", self.name.as_str()];
             arguments.extend(["--board", &board, "--line", &line]);
             arguments.extend(["--total", &total, "--most", &most]);
-            if !self.habits.owned {
+            if !self.owns(index) {
                 arguments.push("--unowned");
             }
             if self.habits.storm {
                 arguments.push("--storm");
             }
             let peer = Peer::start(ring_peer!(), &arguments);
-            self.users[line.parse::<usize>().unwrap()] = Some(User { peer, ready: false });
+            self.users[index] = Some(User { peer, ready: false });
         }
-        self.users[line].as_mut().unwrap()
+        self.users[index].as_mut().unwrap()
     }
 
     /// Kills a user. It may have said before that it was ready, but nothing of a failure.
     fn kill(&mut self, line: usize) {
+        if self.is_spared(line) {
+            return;
+        }
         self.user(line).peer.signal(Signal::SIGKILL);
         let mut user = self.users[line].take().unwrap();
         user.peer.wait();
@@ -147,7 +161,7 @@ impl Siege {
                 let peer = &self.user(victim).peer;
                 peer.signal(Signal::SIGSTOP);
                 std::thread::sleep(time);
-                if kill {
+                if kill && !self.is_spared(victim) {
                     self.kill(victim);
                 } else {
                     self.user(victim).peer.signal(Signal::SIGCONT);
@@ -258,6 +272,16 @@ fn users_of_a_semaphore_that_nobody_can_have_to_himself_survive_kills() {
     let _watchdog = watchdog!(200);
     let habits = Habits {
         asymmetric: false,
+        ..OWNERS
+    };
+    besiege(habits, 150, 4000);
+}
+
+#[test]
+fn owners_are_killed_among_others_who_own_nothing() {
+    let _watchdog = watchdog!(200);
+    let habits = Habits {
+        mixed: true,
         ..OWNERS
     };
     besiege(habits, 150, 4000);

@@ -279,3 +279,24 @@ fn operations_are_counted_across_every_power_of_two_that_their_number_wraps_at()
         }
     }
 }
+
+#[test]
+fn permits_that_come_back_to_a_full_semaphore_do_not_spoil_it() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("full");
+    let max = Semaphore::MAX_PERMITS;
+    let semaphore = Semaphore::create(name.as_str(), max).unwrap();
+    let mut holder = started(&name, &[]);
+    assert_eq!(holder.ask("own 5"), "ok");
+    semaphore.release(3).unwrap();
+    holder.kill();
+    // There is room for two of the five.
+    semaphore.acquire_many_timeout(max, BOUND).unwrap();
+    assert_eq!(semaphore.permits(), 0);
+    semaphore.release(max).unwrap();
+    let held = semaphore.acquire_many_owned(5).unwrap();
+    semaphore.release(4).unwrap();
+    drop(held);
+    assert_eq!(semaphore.permits(), max);
+    assert!(semaphore.release(1).is_err());
+}

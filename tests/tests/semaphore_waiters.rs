@@ -433,9 +433,9 @@ fn a_thousand_waiters_get_a_thousand_permits() {
                     semaphore.release(portion).unwrap();
                 }
             });
-            peers
-                .iter_mut()
-                .for_each(|peer| place.expect_a_permit(peer));
+            for peer in &mut peers {
+                place.expect_a_permit(peer);
+            }
         });
         assert_eq!(semaphore.permits(), 0);
     }

@@ -149,6 +149,26 @@ fn remake(name: &str, times: u32) -> String {
     "ok".to_owned()
 }
 
+/// Ends the process; what it holds is still there, but for a panic, which unwinds through it.
+fn end_by(how: &str) -> ! {
+    match how {
+        "exit" => std::process::exit(0),
+        // SAFETY: ends the process and nothing else.
+        "leave" => unsafe { libc::_exit(0) },
+        "panic" => {
+            // In silence.
+            std::panic::set_hook(Box::new(|_| ()));
+            panic!("as told");
+        }
+        "abort" => std::process::abort(),
+        "exec" => {
+            let error = Command::new("sleep").arg("60").exec();
+            panic!("sleep can't be run: {error}");
+        }
+        other => panic!("no such order: {other}"),
+    }
+}
+
 impl Side {
     fn obey(&mut self, order: &str, words: &[&str]) -> String {
         let number = |at: usize| -> u32 { words[at].parse().expect("a number") };
@@ -195,31 +215,12 @@ impl Side {
             }
             "remake" => remake(words[0], number(1)),
             "fork" => self.fork(words[0]),
-            end => self.end(end),
+            end => end_by(end),
         }
     }
 
     fn keep(&mut self, result: Result<OwnedPermits<'static>, AcquireError>) -> String {
         said(result.map(|guard| self.guards.push(guard)))
-    }
-
-    fn end(&mut self, how: &str) -> ! {
-        match how {
-            "exit" => std::process::exit(0),
-            // SAFETY: ends the process and nothing else.
-            "leave" => unsafe { libc::_exit(0) },
-            "panic" => {
-                // Unwinds through what it holds, in silence.
-                std::panic::set_hook(Box::new(|_| ()));
-                panic!("as told");
-            }
-            "abort" => std::process::abort(),
-            "exec" => {
-                let error = Command::new("sleep").arg("60").exec();
-                panic!("sleep can't be run: {error}");
-            }
-            other => panic!("no such order: {other}"),
-        }
     }
 
     /// Forks with all that it holds; says what became of the child.

@@ -3,12 +3,23 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use integration_tests::board::Board;
 use shm_semaphore::{AcquireError, Deadline, NamedSemaphore, OwnedPermits};
 
 use crate::participant::{Which, or_refused};
 use crate::storm;
+
+/// How busily permits are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pace {
+    /// In every way there is, and held for a moment.
+    Varied,
+    /// Nothing but acquired and released, without a pause.
+    Greedy,
+    /// The same, and never waited for.
+    Tries,
+}
 
 /// Takes permits and gives them back until its input ends, or it is killed. Says `ready`, and at the end `done`; or what it saw that must not be.
 #[derive(Debug, Args)]
@@ -29,12 +40,8 @@ pub(crate) struct User {
     /// Take permits that do not come back.
     #[arg(long)]
     unowned: bool,
-    /// Do nothing but acquire and release, without a pause, and look at nobody else.
-    #[arg(long)]
-    greedy: bool,
-    /// The same, and never wait.
-    #[arg(long, conflicts_with = "greedy")]
-    tries: bool,
+    #[arg(long, value_enum, default_value = "varied")]
+    pace: Pace,
     /// Under a storm of signals.
     #[arg(long)]
     storm: bool,
@@ -72,10 +79,10 @@ impl User {
 
     /// The way to acquire, one of those below.
     fn way(&self, random: &mut fastrand::Rng) -> u8 {
-        match (self.tries, self.greedy) {
-            (true, _) => 0,
-            (_, true) => 1,
-            _ => random.u8(..4),
+        match self.pace {
+            Pace::Tries => 0,
+            Pace::Greedy => 1,
+            Pace::Varied => random.u8(..4),
         }
     }
 
@@ -116,7 +123,7 @@ impl User {
 
     /// Notes what it holds while it holds it, and looks whether all hold too much.
     fn hold(&self, board: &Board, permits: u32, random: &mut fastrand::Rng) {
-        if self.greedy || self.tries {
+        if self.pace != Pace::Varied {
             return;
         }
         board.hold(self.line, permits);
