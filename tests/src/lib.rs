@@ -8,6 +8,7 @@
 //! - [`forms`]: the message types and the ways of waiting that the tests go through;
 //! - [`pattern`]: messages whose length and content follow from a seed, on both sides;
 //! - [`seccomp`]: system calls that the kernel refuses;
+//! - [`stepper`]: a peer that goes on by one instruction at a time, to be killed or left there after each;
 //! - [`traffic`]: every way to send and to receive, for both forms of a ring;
 //! - [`board`]: who holds permits of a semaphore, kept where a death cannot touch it;
 //! - [`journal`]: what a process did, kept where its death cannot touch it;
@@ -23,6 +24,7 @@ pub mod journal;
 pub mod names;
 pub mod pattern;
 pub mod seccomp;
+pub mod stepper;
 pub mod traffic;
 pub mod watchdog;
 

@@ -15,6 +15,7 @@ mod sandbox;
 mod scribble;
 mod small_semaphores;
 mod small_tmpfs;
+mod step;
 mod storm;
 mod stream;
 mod synchronize;
@@ -80,6 +81,8 @@ enum Role {
     Events(events::Events),
     /// Meet other processes at an event count, or at a ring, perhaps under a filter of system calls.
     Meeting(meeting::Meeting),
+    /// Do one operation on a named semaphore, for one who follows every instruction of it.
+    Step(step::Step),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Be a participant of a semaphore that does what it is told.
@@ -143,6 +146,7 @@ fn main() {
         Role::Synchronize(role) => role.play(),
         Role::Events(role) => role.play(),
         Role::Meeting(role) => role.play(),
+        Role::Step(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::Participant(role) => role.play(),
         Role::PermitUser(role) => role.play(),
