@@ -166,7 +166,7 @@ impl Core<'_> {
         held: &mut Option<Reservation>,
         look_around: &mut impl FnMut() -> Result<(), Refused>,
     ) -> Result<Waited, Refused> {
-        let mut has_slept = false;
+        let (mut has_slept, mut is_late) = (false, false);
         loop {
             let news = self.news();
             let has_reservation = self.still_holds(*held);
@@ -177,7 +177,13 @@ impl Core<'_> {
                 Err(refused) => return Err(refused),
             }
             if deadline.has_passed() {
-                return Ok(Waited::TimedOut);
+                if is_late {
+                    return Ok(Waited::TimedOut);
+                }
+                // Also one who never waits for long finds out about the dead.
+                is_late = true;
+                look_around()?;
+                continue;
             }
             if has_slept {
                 look_around()?;
