@@ -266,11 +266,12 @@ fn make_plain(core: Core<'_>, file: BorrowedFd<'_>) -> Result<(), Refused> {
             let owner = seen.actor().map_or(0, |owner| owner.index as u32);
             !lock::is_locked(file, owner).unwrap_or(true)
         };
-        if seen.is_biased() && core.settle_with(seen, is_dead) == Err(Refused::CannotRevoke) {
-            if until.has_passed() {
-                return Err(Refused::CannotRevoke);
+        match seen.is_biased().then(|| core.settle_with(seen, is_dead)) {
+            Some(Err(Refused::CannotRevoke)) if !until.has_passed() => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            Some(Err(refused)) => return Err(refused),
+            Some(Ok(())) | None => {}
         }
     }
 }
