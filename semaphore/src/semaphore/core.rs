@@ -23,6 +23,9 @@ use super::word::{Actor, HELD_MAX, Intent, PERMITS_MAX, Record, State, Tally};
 use crate::futex::Futex;
 use crate::sync::{AtomicU64, Ordering};
 
+/// Looks at a tally that changes meanwhile, before [`Core::permits`] is content with what it saw last.
+const LOOKS_MAX: usize = 64;
+
 /// What all users of a semaphore share. All-zero bytes are a semaphore without permits.
 #[derive(Debug)]
 #[repr(C)]
@@ -336,6 +339,10 @@ impl<'a> Core<'a> {
             self.settle(seen)?;
             return Ok(None);
         }
+        if let Some(member) = member {
+            // Before all else: who asks for more than it may ever own must not wait for that, and hold up others.
+            member.held_after(change)?;
+        }
         let permits = change.applied_to(seen.permits())?;
         if seen.is_reserved() && change.direction == Direction::Take && !has_reservation {
             return Err(Refused::Reserved);
@@ -419,23 +426,31 @@ impl<'a> Core<'a> {
         Ok(true)
     }
 
-    /// The permits at this moment.
-    #[inline]
+    /// The permits at this moment; too few perhaps where one has the semaphore to itself and never pauses, but not too many.
     pub(crate) fn permits(self) -> u32 {
-        // Relaxed: a snapshot that guards no data.
-        let seen = State(self.words.state.load(Ordering::Relaxed));
-        if !seen.is_biased() {
-            return seen.permits();
+        let mut available = 0;
+        for _ in 0..LOOKS_MAX {
+            // Relaxed: a snapshot that guards no data.
+            let seen = State(self.words.state.load(Ordering::Relaxed));
+            if !seen.is_biased() {
+                return seen.permits();
+            }
+            let owner = seen.actor().map(|owner| self.account(owner.index));
+            let Some(Ok(account)) = owner else {
+                return 0;
+            };
+            let given = account.given.load(Ordering::Acquire); // edge: bias.acquire
+            // Relaxed: not older than what was given, so there never seem to be more permits than there were.
+            let taken = account.taken.load(Ordering::Relaxed);
+            available = Tally { taken, given }.available();
+            // Relaxed, both: if neither has moved, the pair belongs together.
+            let is_same = account.given.load(Ordering::Relaxed) == given
+                && self.words.state.load(Ordering::Relaxed) == seen.0;
+            if is_same {
+                break;
+            }
         }
-        let owner = seen.actor().map(|owner| self.account(owner.index));
-        let Some(Ok(account)) = owner else {
-            return 0;
-        };
-        // Relaxed, both: as above.
-        let tally = Tally {
-            taken: account.taken.load(Ordering::Relaxed),
-            given: account.given.load(Ordering::Relaxed),
-        };
-        tally.available().min(HELD_MAX)
+        // One that is below zero has more taken than was given when we looked.
+        u32::try_from(available as i32).unwrap_or(0).min(HELD_MAX)
     }
 }

@@ -92,21 +92,22 @@ impl<'a> Member<'a> {
         true
     }
 
+    /// What it owns after a change, if so much is possible.
+    pub(crate) fn held_after(&self, change: Change) -> Result<u32, Refused> {
+        let held = self.held();
+        let after = held.checked_add_signed(change.held_change());
+        let max = HELD_MAX - held;
+        let after = after.filter(|&after| after <= HELD_MAX);
+        after.ok_or(Refused::TooMany { max })
+    }
+
     /// Says what we are about to do; the record of it once it is done.
     pub(crate) fn announce(&self, change: Change) -> Result<Record, Refused> {
-        let held_change = change.held_change();
-        let (op, held) = (self.op(), self.held());
+        let held = self.held_after(change)?;
         let intent = Intent {
-            op: op.wrapping_add(1),
-            held_change,
+            op: self.op().wrapping_add(1),
+            held_change: change.held_change(),
         };
-        let too_many = Refused::TooMany {
-            max: HELD_MAX - held,
-        };
-        let held = held.checked_add_signed(held_change).ok_or(too_many)?;
-        if held > HELD_MAX {
-            return Err(too_many);
-        }
         self.account
             .intent
             .store(intent.to_bits(), Ordering::Release); // edge: intent.release
@@ -162,8 +163,11 @@ impl<'a> Member<'a> {
     /// Notes a change that we made in the shared state; true, for a chain of conditions.
     pub(crate) fn left(&self, seen: State, next: State) -> bool {
         let alone = seen == self.last_left.get();
-        self.streak
-            .set(if alone { self.streak.get() + 1 } else { 0 });
+        self.streak.set(if alone {
+            self.streak.get().saturating_add(1)
+        } else {
+            0
+        });
         self.last_left.set(next);
         true
     }
