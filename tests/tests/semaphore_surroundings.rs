@@ -281,6 +281,48 @@ fn operations_are_counted_across_every_power_of_two_that_their_number_wraps_at()
 }
 
 #[test]
+fn a_semaphore_is_never_again_in_a_state_that_it_was_in() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("states");
+    let semaphore = Semaphore::create(name.as_str(), 3).unwrap();
+    // One that came again would let somebody who has slept since then repeat a step that was done meanwhile.
+    let state = || {
+        let file = std::fs::File::open(name.file()).unwrap();
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, 4096).unwrap();
+        u64::from_ne_bytes(word)
+    };
+    let mut states = vec![state()];
+    for round in 0..20 {
+        let handle = semaphore.try_clone().unwrap();
+        for _ in 0..if round % 2 == 0 { 3000 } else { 3 } {
+            if round % 4 < 2 {
+                drop(handle.acquire_owned().unwrap());
+            } else {
+                handle.acquire().unwrap();
+                handle.release(1).unwrap();
+            }
+        }
+        if round % 5 == 0 {
+            // Taken away by another one.
+            semaphore.acquire().unwrap();
+            states.push(state());
+            semaphore.release(1).unwrap();
+            states.push(state());
+        }
+        drop(handle);
+        if states.last() != Some(&state()) {
+            states.push(state());
+        }
+    }
+    let len = states.len();
+    assert!(len > 10);
+    states.sort_unstable();
+    states.dedup();
+    assert_eq!(states.len(), len, "{states:x?}");
+}
+
+#[test]
 fn permits_that_come_back_to_a_full_semaphore_do_not_spoil_it() {
     let _watchdog = watchdog!(60);
     let name = Name::new("full");
