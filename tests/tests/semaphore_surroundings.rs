@@ -281,6 +281,26 @@ fn operations_are_counted_across_every_power_of_two_that_their_number_wraps_at()
 }
 
 #[test]
+fn a_child_that_opens_the_semaphore_for_itself_is_a_participant_of_its_own() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("child-opens");
+    let semaphore = Semaphore::create(name.as_str(), 3).unwrap();
+    for before in ["alone 1", "alone 3000"] {
+        let mut parent = started(&name, &[]);
+        assert_eq!(parent.ask(before), "ok");
+        assert_eq!(parent.ask("own 2"), "ok");
+        assert_eq!(parent.ask("fork open"), "child exited 0");
+        // The child's permit comes back, and those of its parent stay.
+        drop(semaphore.acquire_owned_timeout(BOUND).unwrap());
+        let brief = Duration::from_millis(200);
+        assert!(semaphore.acquire_many_owned_timeout(2, brief).is_err());
+        assert_eq!(parent.ask("drop"), "ok");
+        parent.finish();
+        assert_total(&semaphore, 3);
+    }
+}
+
+#[test]
 fn a_semaphore_is_never_again_in_a_state_that_it_was_in() {
     let _watchdog = watchdog!(60);
     let name = Name::new("states");
