@@ -103,33 +103,25 @@ impl Board {
 
     /// The permits that live processes hold at one moment; `None` if they change too fast to tell.
     pub fn held_at_once(&self) -> Option<u64> {
-        let read = || -> Vec<u64> {
+        // With the process: by the time that we ask whether it lives, the line may be its successor's.
+        let read = || -> Vec<(u64, u64)> {
+            let word = |line, word| self.word(line, word).load(Ordering::SeqCst);
             (0..self.lines)
-                .map(|line| self.word(line, HELD).load(Ordering::SeqCst))
+                .map(|line| (word(line, HELD), word(line, PID)))
                 .collect()
         };
         let (first, second) = (read(), read());
         if first != second {
             return None;
         }
-        let held = first.into_iter().map(|word| word & 0xffff_ffff).enumerate();
+        let held = first
+            .into_iter()
+            .map(|(word, pid)| (word & 0xffff_ffff, pid));
         Some(
-            held.filter(|&(line, held)| held > 0 && self.lives(line))
-                .map(|(_, held)| held)
+            held.filter(|&(held, pid)| held > 0 && lives(pid))
+                .map(|(held, _)| held)
                 .sum(),
         )
-    }
-
-    fn lives(&self, line: usize) -> bool {
-        let pid = self.word(line, PID).load(Ordering::SeqCst);
-        // The fields behind the name: state, six numbers, flags.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            return false;
-        };
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let flags = fields.split_whitespace().nth(6);
-        let flags: u64 = flags.and_then(|flags| flags.parse().ok()).unwrap_or(0);
-        flags & PF_EXITING == 0
     }
 
     fn word(&self, line: usize, word: usize) -> &AtomicU64 {
@@ -144,6 +136,17 @@ impl Board {
         // SAFETY: aligned, mapped as long as `self` lives, and only ever accessed atomically.
         unsafe { AtomicU64::from_ptr(word) }
     }
+}
+
+fn lives(pid: u64) -> bool {
+    // The fields behind the name: state, five numbers, flags.
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let flags = fields.split_whitespace().nth(6);
+    let flags: u64 = flags.and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    flags & PF_EXITING == 0
 }
 
 #[cfg(test)]

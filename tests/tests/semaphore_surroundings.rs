@@ -281,6 +281,68 @@ fn operations_are_counted_across_every_power_of_two_that_their_number_wraps_at()
 }
 
 #[test]
+fn a_child_that_opens_the_semaphore_for_itself_is_a_participant_of_its_own() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("child-opens");
+    let semaphore = Semaphore::create(name.as_str(), 3).unwrap();
+    for before in ["alone 1", "alone 3000"] {
+        let mut parent = started(&name, &[]);
+        assert_eq!(parent.ask(before), "ok");
+        assert_eq!(parent.ask("own 2"), "ok");
+        assert_eq!(parent.ask("fork open"), "child exited 0");
+        // The child's permit comes back, and those of its parent stay.
+        drop(semaphore.acquire_owned_timeout(BOUND).unwrap());
+        let brief = Duration::from_millis(200);
+        assert!(semaphore.acquire_many_owned_timeout(2, brief).is_err());
+        assert_eq!(parent.ask("drop"), "ok");
+        parent.finish();
+        assert_total(&semaphore, 3);
+    }
+}
+
+#[test]
+fn a_semaphore_is_never_again_in_a_state_that_it_was_in() {
+    let _watchdog = watchdog!(60);
+    let name = Name::new("states");
+    let semaphore = Semaphore::create(name.as_str(), 3).unwrap();
+    // One that came again would let somebody who has slept since then repeat a step that was done meanwhile.
+    let state = || {
+        let file = std::fs::File::open(name.file()).unwrap();
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, 4096).unwrap();
+        u64::from_ne_bytes(word)
+    };
+    let mut states = vec![state()];
+    for round in 0..20 {
+        let handle = semaphore.try_clone().unwrap();
+        for _ in 0..if round % 2 == 0 { 3000 } else { 3 } {
+            if round % 4 < 2 {
+                drop(handle.acquire_owned().unwrap());
+            } else {
+                handle.acquire().unwrap();
+                handle.release(1).unwrap();
+            }
+        }
+        if round % 5 == 0 {
+            // Taken away by another one.
+            semaphore.acquire().unwrap();
+            states.push(state());
+            semaphore.release(1).unwrap();
+            states.push(state());
+        }
+        drop(handle);
+        if states.last() != Some(&state()) {
+            states.push(state());
+        }
+    }
+    let len = states.len();
+    assert!(len > 10);
+    states.sort_unstable();
+    states.dedup();
+    assert_eq!(states.len(), len, "{states:x?}");
+}
+
+#[test]
 fn permits_that_come_back_to_a_full_semaphore_do_not_spoil_it() {
     let _watchdog = watchdog!(60);
     let name = Name::new("full");

@@ -241,6 +241,13 @@ impl Side {
                         // SAFETY: it was leaked from a box, and nobody uses it any more.
                         drop(unsafe { Box::from_raw(semaphore) });
                     }
+                    // Ends while it holds a permit through a handle of its own.
+                    "open" => {
+                        let name = self.semaphore.name().expect("it has a name");
+                        let own = or_refused(shm_semaphore::Semaphore::open(name));
+                        std::mem::forget(own.acquire_owned().expect("a permit"));
+                        std::mem::forget(own);
+                    }
                     "linger" => {
                         println!("lingering {}", std::process::id());
                         std::thread::sleep(LINGER);
