@@ -203,3 +203,23 @@ fn a_sleeper_gets_a_permit_from_one_who_has_it_to_itself() {
         assert_eq!(model.permits(), 1);
     });
 }
+
+#[test]
+fn who_asks_never_sees_more_permits_than_there_are() {
+    check(3, || {
+        let model = Arc::new(Model::new(1, 1));
+        let owner = {
+            let model = model.clone();
+            thread::spawn(move || {
+                let side = model.participant(0, true);
+                for _ in 0..2 {
+                    assert!(side.try_take(1, false), "it is the only one");
+                    side.give(1, false);
+                }
+            })
+        };
+        assert!(model.permits() <= 1);
+        owner.join().unwrap();
+        assert_eq!(model.permits(), 1);
+    });
+}
