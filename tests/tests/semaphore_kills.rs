@@ -13,6 +13,15 @@ const USERS: usize = 4;
 /// Within what is promised to happen in a fraction of a second: the machine may be busy.
 const BOUND: Duration = Duration::from_secs(20);
 
+/// Which users own what they take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owners {
+    All,
+    /// Those with even numbers. The others are spared.
+    Half,
+    Nobody,
+}
+
 /// What the users of a semaphore are like.
 #[derive(Clone, Copy)]
 struct Habits {
@@ -20,10 +29,7 @@ struct Habits {
     total: u32,
     /// Permits that a user takes at once, at most.
     most: u32,
-    /// Whether they own them.
-    owned: bool,
-    /// Whether those with odd numbers do not, and are spared.
-    mixed: bool,
+    owners: Owners,
     /// Under a storm of signals.
     storm: bool,
     asymmetric: bool,
@@ -33,8 +39,7 @@ struct Habits {
 const OWNERS: Habits = Habits {
     total: 3,
     most: 3,
-    owned: true,
-    mixed: false,
+    owners: Owners::All,
     storm: false,
     asymmetric: true,
     seats: 16,
@@ -91,11 +96,11 @@ impl Siege {
     }
 
     fn is_spared(&self, line: usize) -> bool {
-        self.habits.mixed && line % 2 == 1
+        self.habits.owners == Owners::Half && line % 2 == 1
     }
 
     fn owns(&self, line: usize) -> bool {
-        self.habits.owned && !self.is_spared(line)
+        self.habits.owners != Owners::Nobody && !self.is_spared(line)
     }
 
     fn user(&mut self, index: usize) -> &mut User {
@@ -130,7 +135,7 @@ impl Siege {
         }
         self.kills += 1;
         let (held, at_most) = self.board.wipe(line);
-        if !self.habits.owned {
+        if self.habits.owners == Owners::Nobody {
             self.semaphore.release(held).unwrap();
             self.doubtful += at_most - held;
         }
@@ -281,7 +286,7 @@ fn users_of_a_semaphore_that_nobody_can_have_to_himself_survive_kills() {
 fn owners_are_killed_among_others_who_own_nothing() {
     let _watchdog = watchdog!(200);
     let habits = Habits {
-        mixed: true,
+        owners: Owners::Half,
         ..OWNERS
     };
     besiege(habits, 150, 4000);
@@ -315,7 +320,7 @@ fn permits_that_nobody_owns_are_lost_with_their_holders_and_no_others() {
     let habits = Habits {
         total: 12,
         most: 1,
-        owned: false,
+        owners: Owners::Nobody,
         ..OWNERS
     };
     // What became of a permit whose holder was killed while it took it nobody knows, so there are fewer and fewer.
