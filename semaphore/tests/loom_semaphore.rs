@@ -208,18 +208,16 @@ fn a_sleeper_gets_a_permit_from_one_who_has_it_to_itself() {
 fn who_asks_never_sees_more_permits_than_there_are() {
     check(3, || {
         let model = Arc::new(Model::new(1, 1));
-        let owner = {
+        let owner = model.participant(0, true);
+        assert!(owner.try_take(1, false) && model.is_biased());
+        let asking = {
             let model = model.clone();
-            thread::spawn(move || {
-                let side = model.participant(0, true);
-                for _ in 0..2 {
-                    assert!(side.try_take(1, false), "it is the only one");
-                    side.give(1, false);
-                }
-            })
+            thread::spawn(move || assert!(model.permits() <= 1))
         };
-        assert!(model.permits() <= 1);
-        owner.join().unwrap();
+        owner.give(1, false);
+        assert!(owner.try_take(1, false), "it is the only one");
+        owner.give(1, false);
+        asking.join().unwrap();
         assert_eq!(model.permits(), 1);
     });
 }
