@@ -296,6 +296,8 @@ pub enum AcquireError {
     },
     /// Permits of this semaphore can't be owned: it was created with [`owned(false)`](crate::SemaphoreOptions::owned).
     NotOwned,
+    /// The handle belongs to the process that this one was forked from; open the semaphore here.
+    Inherited,
     /// The system has begun to refuse `membarrier(2)` since this process joined.
     Unsupported,
     /// A word of the semaphore holds what this library never writes.
@@ -319,6 +321,7 @@ impl fmt::Display for AcquireError {
             Self::NotOwned => f.write_str(
                 "permits of this semaphore can't be owned; create it with SemaphoreOptions::owned(true)",
             ),
+            Self::Inherited => f.write_str(INHERITED),
             Self::Unsupported => f.write_str(NO_MEMBARRIER),
             Self::Corrupt { field, found } => fmt_corrupt(f, field, *found),
         }
@@ -338,6 +341,8 @@ pub enum ReleaseError {
         /// The permits that were there.
         permits: u32,
     },
+    /// The handle belongs to the process that this one was forked from; open the semaphore here.
+    Inherited,
     /// The system has begun to refuse `membarrier(2)` since this process joined.
     Unsupported,
     /// A word of the semaphore holds what this library never writes.
@@ -359,6 +364,7 @@ impl fmt::Display for ReleaseError {
                     "{released} permits on top of {permits} are more than a semaphore counts ({max}); release fewer"
                 )
             }
+            Self::Inherited => f.write_str(INHERITED),
             Self::Unsupported => f.write_str(NO_MEMBARRIER),
             Self::Corrupt { field, found } => fmt_corrupt(f, field, *found),
         }
@@ -367,6 +373,8 @@ impl fmt::Display for ReleaseError {
 
 impl std::error::Error for ReleaseError {}
 
+const INHERITED: &str =
+    "the handle is that of the process which this one was forked from; open the semaphore here";
 const NO_MEMBARRIER: &str = "the system refuses membarrier(2) to this process, which another participant relies on; \
     create the semaphore with SemaphoreOptions::asymmetric(false)";
 

@@ -21,7 +21,7 @@ use crate::segment;
 /// owned are lost with a dead holder.
 ///
 /// A handle belongs to one thread at a time (it is `Send`, not `Sync`); [`try_clone`](Self::try_clone) makes another one.
-/// In a child after `fork` it must not be used: the child opens the semaphore for itself.
+/// In a child after `fork` it does nothing but say so ([`AcquireError::Inherited`]; no permits, no participants): the child opens the semaphore for itself.
 ///
 /// ```
 /// use shm_semaphore::Semaphore;
@@ -106,7 +106,11 @@ impl NamedSemaphore {
 
     /// The permits at this moment; another process may take one before the caller looks at the answer.
     pub fn permits(&self) -> u32 {
-        self.seat.core().permits()
+        if self.seat.is_ours() {
+            self.seat.core().permits()
+        } else {
+            0
+        }
     }
 
     #[inline]
@@ -114,6 +118,7 @@ impl NamedSemaphore {
         if self.take_at_once(change) {
             return Ok(());
         }
+        self.not_inherited()?;
         let result = self.seat.core().try_take(Some(&self.seat.member), change);
         match result {
             Ok(()) => Ok(()),
@@ -134,10 +139,16 @@ impl NamedSemaphore {
         result.map_err(|refused| not_acquired(refused, change.count))
     }
 
+    /// A child after `fork` has no such memory, and perhaps something else in its place.
+    fn not_inherited(&self) -> Result<(), AcquireError> {
+        let is_ours = self.seat.is_ours();
+        is_ours.then_some(()).ok_or(AcquireError::Inherited)
+    }
+
     #[inline]
     fn take_at_once(&self, change: Change) -> bool {
         let words = self.seat.core().words;
-        words.change_at_once(Some(&self.seat.member), change)
+        self.seat.is_ours() && words.change_at_once(Some(&self.seat.member), change)
     }
 
     #[inline]
@@ -149,6 +160,7 @@ impl NamedSemaphore {
     }
 
     fn take_slowly(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
+        self.not_inherited()?;
         let core = self.seat.core();
         let look_around = || self.seat.look_around().map(drop);
         let result = core.take(Some(&self.seat.member), change, deadline, look_around);
@@ -186,6 +198,9 @@ impl NamedSemaphore {
     /// [`ReleaseError::Overflow`] if the count can't hold them; nothing has changed then. [`ReleaseError::Corrupt`].
     #[inline]
     pub fn release(&self, permits: u32) -> Result<(), ReleaseError> {
+        if !self.seat.is_ours() {
+            return Err(ReleaseError::Inherited);
+        }
         self.seat
             .core()
             .give(Some(&self.seat.member), Change::give(permits, false))
@@ -194,10 +209,15 @@ impl NamedSemaphore {
 
     /// As [`Semaphore::prepare_wait`].
     pub fn prepare_wait(&self) -> Option<WaitKey> {
-        self.seat.core().prepare_wait()
+        // In a child, trying says what is wrong.
+        let is_ours = self.seat.is_ours();
+        is_ours.then(|| self.seat.core().prepare_wait()).flatten()
     }
 
     /// The prepared wait as one of several.
+    ///
+    /// # Panics
+    /// In a child after `fork`.
     pub fn prepared(&self, key: WaitKey) -> crate::Prepared<'_> {
         crate::Prepared::new(self.news(), key)
     }
@@ -212,6 +232,10 @@ impl NamedSemaphore {
     }
 
     pub(crate) fn news(&self) -> &crate::Futex {
+        assert!(
+            self.seat.is_ours(),
+            "the handle is that of the process which this one was forked from"
+        );
         &self.seat.core().words.news
     }
 }
@@ -337,5 +361,38 @@ acquire_owned_methods! {
 impl AsFd for NamedSemaphore {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.seat.segment().file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AcquireError;
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_child_learns_that_the_handle_is_its_parents() {
+        let jobs = SemaphoreOptions::new().anonymous(2).unwrap();
+        let permit = jobs.acquire_owned().unwrap();
+        // SAFETY: the child makes no allocation, calls nothing but the handle, and ends at once.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let is_told = jobs.try_acquire() == Err(AcquireError::Inherited)
+                && jobs.acquire_many(2) == Err(AcquireError::Inherited)
+                && jobs.release(1) == Err(ReleaseError::Inherited)
+                && jobs.permits() == 0
+                && jobs.participants() == 0
+                && jobs.prepare_wait().is_none();
+            drop(permit);
+            // SAFETY: ends the child, without a word to the test harness.
+            unsafe { libc::_exit(i32::from(is_told)) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of ours, and an integer to fill.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 1);
+        assert_eq!(jobs.permits(), 1);
+        drop(permit);
+        assert_eq!(jobs.permits(), 2);
     }
 }

@@ -213,6 +213,9 @@ impl Seat {
 
     /// Seats whose holders live.
     pub(crate) fn living(&self) -> usize {
+        if !self.is_ours() {
+            return 0;
+        }
         let lives = |(index, participant): &(usize, &Participant)| {
             // Relaxed: the lock tells.
             participant.life.load(Ordering::Relaxed) & TAKEN != 0
