@@ -22,8 +22,10 @@ pub(crate) struct Member<'a> {
     pub(crate) index: usize,
     /// What others see of it.
     pub(crate) account: &'a Account,
-    /// The bits of its [`Record`]: its last operation, and what it owns. In one word, so that it is read as it was written.
-    done: Own<u64>,
+    /// Its last operation, and what it owns. Two cells, so that each is read as it was written: a load of half a word that was stored in one piece a
+    /// moment ago is slow on some processors.
+    op: Own<u32>,
+    held: Own<u32>,
     /// The state that says that we have the semaphore to ourselves; never that of a semaphore that we share.
     bias: Own<State>,
     /// What there is in it, if so. Two cells, since each change writes one of them.
@@ -44,11 +46,12 @@ impl<'a> Member<'a> {
     /// A participant that goes on where the record of its seat ends.
     pub(crate) fn new(index: usize, account: &'a Account, may_bias: bool, accounts: bool) -> Self {
         // Relaxed: only the holder of a seat writes here, and its predecessor was recovered.
-        let record = account.record.load(Ordering::Relaxed);
+        let record = Record::from_bits(account.record.load(Ordering::Relaxed));
         Self {
             index,
             account,
-            done: Own::new(record),
+            op: Own::new(record.op),
+            held: Own::new(record.held),
             bias: Own::new(NO_BIAS),
             taken: Own::new(0),
             given: Own::new(0),
@@ -68,18 +71,19 @@ impl<'a> Member<'a> {
 
     #[inline]
     pub(crate) fn op(&self) -> u32 {
-        Record::from_bits(self.done.get()).op
+        self.op.get()
     }
 
     #[inline]
     pub(crate) fn held(&self) -> u32 {
-        Record::from_bits(self.done.get()).held
+        self.held.get()
     }
 
     /// Notes an operation of ours.
     #[inline]
     pub(crate) fn did(&self, record: Record) {
-        self.done.set(record.to_bits());
+        self.op.set(record.op);
+        self.held.set(record.held);
     }
 
     /// Notes an operation of ours that came to pass, where others see it too; true, for a chain of conditions.

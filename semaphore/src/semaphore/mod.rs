@@ -50,6 +50,7 @@ use self::word::PERMITS_MAX;
 use crate::error::{AcquireError, ReleaseError};
 
 /// A change that takes so many permits, if so many can ever be had.
+#[inline]
 fn taking(wanted: u32, owned: bool) -> Result<Change, AcquireError> {
     if wanted > PERMITS_MAX {
         let max = PERMITS_MAX;

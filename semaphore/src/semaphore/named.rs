@@ -8,6 +8,7 @@ use super::core::{Change, Refused};
 use super::options::{self, SemaphoreOptions};
 use super::owned::OwnedPermits;
 use super::seat::{Seat, Segment};
+use super::word::PERMITS_MAX;
 use super::{Semaphore, not_acquired, not_released, taking, waited};
 use crate::Deadline;
 use crate::error::{AcquireError, Error, ReleaseError};
@@ -113,78 +114,83 @@ impl NamedSemaphore {
         }
     }
 
+    /// The short way, which is all that there is to it while nobody waits and nobody dies. Kept apart from the rest, so that it is compiled into
+    /// the caller.
     #[inline]
-    fn try_take(&self, change: Change) -> Result<(), AcquireError> {
-        if self.take_at_once(change) {
-            return Ok(());
-        }
-        self.not_inherited()?;
-        let result = self.seat.core().try_take(Some(&self.seat.member), change);
-        match result {
-            Ok(()) => Ok(()),
-            Err(Refused::NoPermits) => self.try_take_after_a_look(change),
-            Err(refused) => Err(not_acquired(refused, change.count)),
-        }
-    }
-
-    /// One who only tries finds out about the dead as well.
-    #[cold]
-    fn try_take_after_a_look(&self, change: Change) -> Result<(), AcquireError> {
-        let core = self.seat.core();
-        let result = match self.seat.look_around() {
-            Ok(true) => core.try_take(Some(&self.seat.member), change),
-            Ok(false) => Err(Refused::NoPermits),
-            Err(refused) => Err(refused),
-        };
-        result.map_err(|refused| not_acquired(refused, change.count))
-    }
-
-    /// A child after `fork` has no such memory, and perhaps something else in its place.
-    fn not_inherited(&self) -> Result<(), AcquireError> {
-        let is_ours = self.seat.is_ours();
-        is_ours.then_some(()).ok_or(AcquireError::Inherited)
-    }
-
-    #[inline]
-    fn take_at_once(&self, change: Change) -> bool {
+    fn change_at_once(&self, change: Change) -> bool {
         let words = self.seat.core().words;
         self.seat.is_ours() && words.change_at_once(Some(&self.seat.member), change)
     }
 
     #[inline]
-    fn take(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
-        if self.take_at_once(change) {
-            return Ok(());
+    fn take_at_once(&self, wanted: u32, owned: bool) -> bool {
+        wanted <= PERMITS_MAX
+            && (!owned || self.seat.member.accounts())
+            && self.change_at_once(Change::take(wanted, owned))
+    }
+
+    /// What can be said without looking at the permits.
+    fn taking(&self, wanted: u32, owned: bool) -> Result<Change, AcquireError> {
+        // A child after `fork` has no such memory, and perhaps something else in its place.
+        if !self.seat.is_ours() {
+            return Err(AcquireError::Inherited);
         }
-        self.take_slowly(change, deadline)
-    }
-
-    fn take_slowly(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
-        self.not_inherited()?;
-        let core = self.seat.core();
-        let look_around = || self.seat.look_around().map(drop);
-        let result = core.take(Some(&self.seat.member), change, deadline, look_around);
-        waited(result, change.count)
-    }
-
-    fn take_within(&self, change: Change, timeout: Duration) -> Result<(), AcquireError> {
-        match self.try_take(change) {
-            Err(AcquireError::NoPermits) => self.take(change, Deadline::after(timeout)),
-            result => result,
-        }
-    }
-
-    #[inline]
-    fn owning(&self, wanted: u32) -> Result<Change, AcquireError> {
-        if !self.seat.segment().geometry.owned {
+        if owned && !self.seat.member.accounts() {
             return Err(AcquireError::NotOwned);
         }
-        taking(wanted, true)
+        taking(wanted, owned)
+    }
+
+    /// One who only tries finds out about the dead as well.
+    #[cold]
+    fn try_take_slowly(&self, wanted: u32, owned: bool) -> Result<(), AcquireError> {
+        let change = self.taking(wanted, owned)?;
+        let (core, member) = (self.seat.core(), Some(&self.seat.member));
+        let result = match core.try_take(member, change) {
+            Err(Refused::NoPermits) => match self.seat.look_around() {
+                Ok(true) => core.try_take(member, change),
+                Ok(false) => Err(Refused::NoPermits),
+                Err(refused) => Err(refused),
+            },
+            result => result,
+        };
+        result.map_err(|refused| not_acquired(refused, wanted))
+    }
+
+    #[cold]
+    fn take_slowly(
+        &self,
+        wanted: u32,
+        owned: bool,
+        deadline: Deadline,
+    ) -> Result<(), AcquireError> {
+        let change = self.taking(wanted, owned)?;
+        let look_around = || self.seat.look_around().map(drop);
+        let core = self.seat.core();
+        let result = core.take(Some(&self.seat.member), change, deadline, look_around);
+        waited(result, wanted)
+    }
+
+    #[cold]
+    fn take_within(&self, wanted: u32, owned: bool, timeout: Duration) -> Result<(), AcquireError> {
+        match self.try_take_slowly(wanted, owned) {
+            Err(AcquireError::NoPermits) => {
+                self.take_slowly(wanted, owned, Deadline::after(timeout))
+            }
+            result => result,
+        }
     }
 
     /// What a guard gives back.
     #[inline]
     pub(super) fn give_back(&self, permits: u32) {
+        if !self.change_at_once(Change::give(permits, true)) {
+            self.give_back_slowly(permits);
+        }
+    }
+
+    #[cold]
+    fn give_back_slowly(&self, permits: u32) {
         if self.seat.is_ours() {
             let core = self.seat.core();
             // Fails only if the segment is corrupt, which the next call that can say so says.
@@ -198,6 +204,14 @@ impl NamedSemaphore {
     /// [`ReleaseError::Overflow`] if the count can't hold them; nothing has changed then. [`ReleaseError::Corrupt`].
     #[inline]
     pub fn release(&self, permits: u32) -> Result<(), ReleaseError> {
+        if self.change_at_once(Change::give(permits, false)) {
+            return Ok(());
+        }
+        self.release_slowly(permits)
+    }
+
+    #[cold]
+    fn release_slowly(&self, permits: u32) -> Result<(), ReleaseError> {
         if !self.seat.is_ours() {
             return Err(ReleaseError::Inherited);
         }
@@ -251,7 +265,10 @@ macro_rules! acquire_methods {
             /// [`AcquireError`]; never `TimedOut`.
             #[inline]
             pub fn $try(&self $(, $wanted: u32)?) -> Result<(), AcquireError> {
-                self.try_take(taking($count, false)?)
+                if self.take_at_once($count, false) {
+                    return Ok(());
+                }
+                self.try_take_slowly($count, false)
             }
 
             $(#[$doc])*
@@ -262,7 +279,10 @@ macro_rules! acquire_methods {
             /// [`AcquireError`]; never `NoPermits` or `TimedOut`.
             #[inline]
             pub fn $wait(&self $(, $wanted: u32)?) -> Result<(), AcquireError> {
-                self.take(taking($count, false)?, Deadline::NEVER)
+                if self.take_at_once($count, false) {
+                    return Ok(());
+                }
+                self.take_slowly($count, false, Deadline::NEVER)
             }
 
             $(#[$doc])*
@@ -271,8 +291,12 @@ macro_rules! acquire_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
+            #[inline]
             pub fn $timeout(&self $(, $wanted: u32)?, timeout: Duration) -> Result<(), AcquireError> {
-                self.take_within(taking($count, false)?, timeout)
+                if self.take_at_once($count, false) {
+                    return Ok(());
+                }
+                self.take_within($count, false, timeout)
             }
 
             $(#[$doc])*
@@ -281,8 +305,16 @@ macro_rules! acquire_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
-            pub fn $deadline(&self $(, $wanted: u32)?, deadline: impl Into<Deadline>) -> Result<(), AcquireError> {
-                self.take(taking($count, false)?, deadline.into())
+            #[inline]
+            pub fn $deadline(
+                &self
+                $(, $wanted: u32)?,
+                deadline: impl Into<Deadline>,
+            ) -> Result<(), AcquireError> {
+                if self.take_at_once($count, false) {
+                    return Ok(());
+                }
+                self.take_slowly($count, false, deadline.into())
             }
         )*}
     };
@@ -299,7 +331,9 @@ macro_rules! acquire_owned_methods {
             /// [`AcquireError`]; never `TimedOut`.
             #[inline]
             pub fn $try(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
-                self.try_take(self.owning($count)?)?;
+                if !self.take_at_once($count, true) {
+                    self.try_take_slowly($count, true)?;
+                }
                 Ok(OwnedPermits::new(self, $count))
             }
 
@@ -311,7 +345,9 @@ macro_rules! acquire_owned_methods {
             /// [`AcquireError`]; never `NoPermits` or `TimedOut`.
             #[inline]
             pub fn $wait(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
-                self.take(self.owning($count)?, Deadline::NEVER)?;
+                if !self.take_at_once($count, true) {
+                    self.take_slowly($count, true, Deadline::NEVER)?;
+                }
                 Ok(OwnedPermits::new(self, $count))
             }
 
@@ -321,8 +357,11 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
+            #[inline]
             pub fn $timeout(&self $(, $wanted: u32)?, timeout: Duration) -> Result<OwnedPermits<'_>, AcquireError> {
-                self.take_within(self.owning($count)?, timeout)?;
+                if !self.take_at_once($count, true) {
+                    self.take_within($count, true, timeout)?;
+                }
                 Ok(OwnedPermits::new(self, $count))
             }
 
@@ -332,12 +371,15 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
+            #[inline]
             pub fn $deadline(
                 &self
                 $(, $wanted: u32)?,
                 deadline: impl Into<Deadline>,
             ) -> Result<OwnedPermits<'_>, AcquireError> {
-                self.take(self.owning($count)?, deadline.into())?;
+                if !self.take_at_once($count, true) {
+                    self.take_slowly($count, true, deadline.into())?;
+                }
                 Ok(OwnedPermits::new(self, $count))
             }
         )*}

@@ -106,6 +106,21 @@ impl Semaphore {
     /// [`AcquireError::NoPermits`], [`AcquireError::TooMany`] beyond [`MAX_PERMITS`](Self::MAX_PERMITS), [`AcquireError::Corrupt`].
     #[inline]
     pub fn try_acquire_many(&self, wanted: u32) -> Result<(), AcquireError> {
+        if self.take_at_once(wanted) {
+            return Ok(());
+        }
+        self.try_take_slowly(wanted)
+    }
+
+    /// The short way, compiled into the caller.
+    #[inline]
+    fn take_at_once(&self, wanted: u32) -> bool {
+        let change = Change::take(wanted, false);
+        wanted <= PERMITS_MAX && self.words.change_at_once(None, change)
+    }
+
+    #[cold]
+    fn try_take_slowly(&self, wanted: u32) -> Result<(), AcquireError> {
         let change = taking(wanted, false)?;
         self.core()
             .try_take(None, change)
@@ -145,16 +160,17 @@ impl Semaphore {
         wanted: u32,
         deadline: impl Into<Deadline>,
     ) -> Result<(), AcquireError> {
-        let change = taking(wanted, false)?;
-        if self.words.change_at_once(None, change) {
+        if self.take_at_once(wanted) {
             return Ok(());
         }
-        self.take_slowly(change, deadline.into())
+        self.take_slowly(wanted, deadline.into())
     }
 
-    fn take_slowly(&self, change: Change, deadline: Deadline) -> Result<(), AcquireError> {
+    #[cold]
+    fn take_slowly(&self, wanted: u32, deadline: Deadline) -> Result<(), AcquireError> {
+        let change = taking(wanted, false)?;
         let result = self.core().take(None, change, deadline, || Ok(()));
-        waited(result, change.count)
+        waited(result, wanted)
     }
 
     /// Gives back, or adds, `permits`, and wakes who waits for them.
@@ -163,6 +179,15 @@ impl Semaphore {
     /// [`ReleaseError::Overflow`] if the count can't hold them; nothing has changed then. [`ReleaseError::Corrupt`].
     #[inline]
     pub fn release(&self, permits: u32) -> Result<(), ReleaseError> {
+        let change = Change::give(permits, false);
+        if self.words.change_at_once(None, change) {
+            return Ok(());
+        }
+        self.release_slowly(permits)
+    }
+
+    #[cold]
+    fn release_slowly(&self, permits: u32) -> Result<(), ReleaseError> {
         self.core()
             .give(None, Change::give(permits, false))
             .map_err(|refused| not_released(refused, permits))
