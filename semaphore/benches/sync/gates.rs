@@ -191,13 +191,16 @@ impl<const OWNED: bool, const SHARED: bool> Turnstile for Participants<OWNED, SH
             }
         }
         if OWNED {
-            let acquired = semaphore.acquire_owned_deadline(self.deadline);
-            acquired.map(drop).map_err(io::Error::other)
+            match semaphore.acquire_owned_deadline(self.deadline) {
+                Ok(permit) => drop(permit),
+                Err(error) => return Err(io::Error::other(error)),
+            }
         } else {
             let acquired = semaphore.acquire_deadline(self.deadline);
             acquired.map_err(io::Error::other)?;
-            semaphore.release(1).map_err(io::Error::other)
+            semaphore.release(1).map_err(io::Error::other)?;
         }
+        Ok(())
     }
 
     fn begin_window(&mut self, deadline: Instant) {

@@ -50,7 +50,11 @@ impl Words {
     }
 
     /// A change in a semaphore that is ours. False if it is not any more, and nothing has changed.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "three words are read and one is written; a call costs as much again"
+    )]
+    #[inline(always)]
     pub(crate) fn change_biased(&self, member: &Member<'_>, bias: State, change: Change) -> bool {
         let Some(grown) = change.applied_to_tally(member.tally()) else {
             return self.give_up_bias(member);

@@ -244,18 +244,25 @@ impl Words {
     }
 
     /// Tries the change once, where there is nothing to settle, to account for or to wake. False says nothing but that it has to be
-    /// done by [`change`](Self::change).
+    /// done by [`change`](Core::change).
     #[inline]
-    pub(crate) fn change_at_once(&self, member: Option<&Member<'_>>, change: Change) -> bool {
-        if let Some(member) = member {
-            return match member.bias() {
-                Some(bias) => self.change_biased(member, bias, change),
-                None => self.change_simply(member, change),
-            };
-        }
+    pub(crate) fn change_at_once(&self, change: Change) -> bool {
         let seen = self.load();
         let next = seen.is_simple().then(|| change.applied_simply(seen));
         next.flatten().is_some_and(|next| self.replace(seen, next))
+    }
+
+    /// The same for a participant.
+    #[expect(
+        clippy::inline_always,
+        reason = "three words are read and one is written; a call costs as much again"
+    )]
+    #[inline(always)]
+    pub(crate) fn change_at_once_as(&self, member: &Member<'_>, change: Change) -> bool {
+        match member.bias() {
+            Some(bias) => self.change_biased(member, bias, change),
+            None => self.change_simply(member, change),
+        }
     }
 
     /// The same in a state that participants share.

@@ -17,6 +17,7 @@ const NO_BIAS: State = State(u64::MAX << 1);
 
 /// A participant, seen from inside: not shared with anybody, so a thread's own.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Member<'a> {
     /// Its place in the table.
     pub(crate) index: usize,
@@ -28,9 +29,9 @@ pub(crate) struct Member<'a> {
     held: Own<u32>,
     /// The state that says that we have the semaphore to ourselves; never that of a semaphore that we share.
     bias: Own<State>,
-    /// What there is in it, if so. Two cells, since each change writes one of them.
+    /// What there is in it, if so. Two cells, since each change writes one of them; and not side by side, or a compiler reads
+    /// both in one piece that was not stored in one piece, which is slow.
     taken: Own<u64>,
-    given: Own<u64>,
     /// Whether others could take it away from us again.
     may_bias: bool,
     /// Whether permits can be owned, so that each of its changes is accounted for, also of permits that nobody owns.
@@ -40,6 +41,7 @@ pub(crate) struct Member<'a> {
     streak_wanted: Own<u32>,
     /// The state as we left it.
     last_left: Own<State>,
+    given: Own<u64>,
 }
 
 impl<'a> Member<'a> {

@@ -116,13 +116,15 @@ impl NamedSemaphore {
 
     /// The short way, which is all that there is to it while nobody waits and nobody dies. Kept apart from the rest, so that it is compiled into
     /// the caller.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "see there")]
+    #[inline(always)]
     fn change_at_once(&self, change: Change) -> bool {
         let words = self.seat.core().words;
-        self.seat.is_ours() && words.change_at_once(Some(&self.seat.member), change)
+        self.seat.is_ours() && words.change_at_once_as(&self.seat.member, change)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn take_at_once(&self, wanted: u32, owned: bool) -> bool {
         wanted <= PERMITS_MAX
             && (!owned || self.seat.member.accounts())
@@ -320,6 +322,7 @@ macro_rules! acquire_methods {
     };
 }
 
+// Always compiled into the caller: a guard that is handed over through memory costs twice as much.
 macro_rules! acquire_owned_methods {
     ($($(#[$doc:meta])* $try:ident $wait:ident $timeout:ident $deadline:ident ($($wanted:ident)?) $count:expr;)*) => {
         impl NamedSemaphore {$(
@@ -329,7 +332,7 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `TimedOut`.
-            #[inline]
+            #[inline(always)]
             pub fn $try(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
                 if !self.take_at_once($count, true) {
                     self.try_take_slowly($count, true)?;
@@ -343,7 +346,7 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits` or `TimedOut`.
-            #[inline]
+            #[inline(always)]
             pub fn $wait(&self $(, $wanted: u32)?) -> Result<OwnedPermits<'_>, AcquireError> {
                 if !self.take_at_once($count, true) {
                     self.take_slowly($count, true, Deadline::NEVER)?;
@@ -357,7 +360,7 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
-            #[inline]
+            #[inline(always)]
             pub fn $timeout(&self $(, $wanted: u32)?, timeout: Duration) -> Result<OwnedPermits<'_>, AcquireError> {
                 if !self.take_at_once($count, true) {
                     self.take_within($count, true, timeout)?;
@@ -371,7 +374,7 @@ macro_rules! acquire_owned_methods {
             ///
             /// # Errors
             /// [`AcquireError`]; never `NoPermits`.
-            #[inline]
+            #[inline(always)]
             pub fn $deadline(
                 &self
                 $(, $wanted: u32)?,

@@ -116,7 +116,7 @@ impl Semaphore {
     #[inline]
     fn take_at_once(&self, wanted: u32) -> bool {
         let change = Change::take(wanted, false);
-        wanted <= PERMITS_MAX && self.words.change_at_once(None, change)
+        wanted <= PERMITS_MAX && self.words.change_at_once(change)
     }
 
     #[cold]
@@ -180,7 +180,7 @@ impl Semaphore {
     #[inline]
     pub fn release(&self, permits: u32) -> Result<(), ReleaseError> {
         let change = Change::give(permits, false);
-        if self.words.change_at_once(None, change) {
+        if self.words.change_at_once(change) {
             return Ok(());
         }
         self.release_slowly(permits)

@@ -43,13 +43,9 @@ impl Core<'_> {
         member: Option<&Member<'_>>,
         change: Change,
     ) -> Result<(), Refused> {
-        if change.count == 0 || self.words.change_at_once(member, change) {
+        if change.count == 0 {
             return Ok(());
         }
-        self.try_take_slowly(member, change)
-    }
-
-    fn try_take_slowly(self, member: Option<&Member<'_>>, change: Change) -> Result<(), Refused> {
         match self.change(member, change, false) {
             Err(Refused::Reserved) if self.end_lapsed_reservation()? => {
                 self.change(member, change, false).map(drop)
@@ -61,13 +57,9 @@ impl Core<'_> {
     /// Gives permits back and wakes who waits for them.
     #[inline]
     pub(crate) fn give(self, member: Option<&Member<'_>>, change: Change) -> Result<(), Refused> {
-        if change.count == 0 || self.words.change_at_once(member, change) {
+        if change.count == 0 {
             return Ok(());
         }
-        self.give_slowly(member, change)
-    }
-
-    fn give_slowly(self, member: Option<&Member<'_>>, change: Change) -> Result<(), Refused> {
         let seen = self.change(member, change, false)?;
         if seen.is_waiting() {
             self.tell(seen, change.count);
