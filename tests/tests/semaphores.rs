@@ -78,7 +78,7 @@ fn one_permit_keeps_processes_out_of_each_others_way() {
 fn no_wakeup_is_lost_between_processes_that_take_turns() {
     let _watchdog = watchdog!(120);
     let page = Page::new("turns");
-    // They sleep without a limit: one lost wakeup is a hang.
+    // A wakeup that is lost costs a slice of sleep; so many of them that are lost are more than the watchdog allows.
     let times = short_or_long("20000", "1000000");
     let mut peers = ["0", "1"].map(|me| page.start(&["alternate", times, me]));
     for peer in &mut peers {
