@@ -18,7 +18,6 @@ use super::core::{Participant, Words};
 use super::word::{PARTICIPANTS_MAX, State};
 use crate::error::Error;
 use crate::segment::{Name, page_len};
-use crate::sync::AtomicU64;
 
 /// The first eight bytes of every named semaphore.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shm-sema");
@@ -104,13 +103,12 @@ impl Geometry {
             owned: flags & OWNED != 0,
             asymmetric: flags & ASYMMETRIC != 0,
         };
-        for (at, (found, expected)) in words.into_iter().zip(geometry.to_words()).enumerate() {
+        let [_, _, _, expected_flags, expected_len] = geometry.to_words();
+        for (field, found, expected) in [
+            ("header.flags", flags, expected_flags),
+            ("header.total_len", total_len, expected_len),
+        ] {
             if found != expected {
-                let field = ["magic", "version", "participants", "flags", "total_len"][at];
-                let field = match field {
-                    "flags" => "header.flags",
-                    _ => "header.total_len",
-                };
                 return Err(Error::Corrupt { name, field, found });
             }
         }
@@ -124,5 +122,3 @@ impl Geometry {
         Ok(geometry)
     }
 }
-
-const _: () = assert!(size_of::<AtomicU64>() == 8);
