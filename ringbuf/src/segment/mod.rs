@@ -3,6 +3,7 @@
 #[cfg(not(loom))]
 pub mod gate;
 pub mod heap;
+pub mod heap_cells;
 #[cfg(not(loom))]
 pub mod layout;
 #[cfg(not(loom))]
