@@ -1,6 +1,8 @@
 //! The memory: how a segment is laid out, how it comes into being and goes, and how its bytes become what the protocols need.
 
 #[cfg(not(loom))]
+pub mod cells;
+#[cfg(not(loom))]
 pub mod gate;
 pub mod heap;
 pub mod heap_cells;
@@ -8,5 +10,7 @@ pub mod heap_cells;
 pub mod layout;
 #[cfg(not(loom))]
 pub mod lifecycle;
+#[cfg(not(loom))]
+pub mod many;
 #[cfg(not(loom))]
 pub mod view;
