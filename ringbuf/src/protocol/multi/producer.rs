@@ -65,7 +65,7 @@ impl<S: Cells> Member<S> {
         passes: bool,
     ) -> Result<Claimed, Corruption> {
         let mut refusal = Claimed::Full;
-        let mut passed = 0;
+        let mut given_up = 0;
         let mut has_helped = false;
         for _ in 0..ROUNDS_MAX {
             let at = self.tail();
@@ -87,21 +87,17 @@ impl<S: Cells> Member<S> {
                 }
                 Room::Full => break,
                 // Not for ever, if all cells are in use.
-                Room::Stuck(_) if passed >= self.capacity().get() => break,
+                Room::Stuck(_) if given_up >= self.capacity().get() => break,
                 Room::Stuck(in_use) if !self.may_pass(in_use, passes) => {
                     refusal = Claimed::InUse;
                     break;
                 }
-                Room::Stuck(in_use) if in_use == at => {
-                    self.move_tail(at, at.plus(1));
-                    passed += 1;
-                }
                 Room::Stuck(in_use) => {
-                    let unused = in_use.distance_from(at);
-                    if self.claim_at(at, unused, retries) {
-                        self.void_all(at, unused);
-                    }
-                    passed += unused;
+                    // What we announced before we lost it would look like a claim of what is passed now.
+                    self.retract();
+                    let behind = in_use.plus(1);
+                    self.move_tail(at, behind);
+                    given_up += behind.distance_from(at);
                 }
             }
         }
