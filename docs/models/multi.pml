@@ -22,6 +22,11 @@
 #ifndef LEN
 #define LEN 1          /* cells of a claim: a message of LEN cells, or with -DBATCH so many messages of one cell, all or none */
 #endif
+#ifdef MIXED
+#define WANTED (sent % 2 -> 1 : LEN)   /* every other message has one cell */
+#else
+#define WANTED LEN
+#endif
 #ifndef CRASHES
 #define CRASHES 2
 #endif
@@ -43,9 +48,6 @@
 #ifndef ABORTS
 #define ABORTS 0       /* how many claims are dropped instead of committed */
 #endif
-#ifndef MUTANT
-#define MUTANT 0
-#endif
 #define P (NP + NC)
 #ifdef BATCH
 #define MESSAGES_PER_CLAIM LEN
@@ -53,7 +55,11 @@
 #define MESSAGES_PER_CLAIM 1
 #endif
 
-/* ---- the faults to plant: -DMUTANT=name ---- */
+/*
+ * ---- the faults to plant ----
+ * One compiled verifier serves them all: it reads the number of the one to plant from MUTANT in its environment.
+ */
+c_decl { int mutant = 0; };
 #define INTENT_AFTER_TAIL      1
 #define COMMIT_BY_STORE        2
 #define VOID_REUSED_UNSCANNED  3
@@ -79,8 +85,10 @@
 #define JOIN_CLEARS_FIRST     23   /* JOIN clears the intent before it counts the death */
 #define COMMIT_FORWARDS       24   /* a batch is committed from its first cell on */
 #define NO_SECOND_LOOK        25   /* drop and count: p's slot is not looked at again once the tag is helped */
-#define NO_RETRY_BEHIND_LIVING 26  /* a scan that met messages of the living counts as complete */
-#define M(fault) (MUTANT == fault)
+#define NO_RETRY_BEHIND_LIVING 26 /* a scan that met messages of the living counts as complete */
+#define PREFIX_CLAIMED        27   /* a claim that meets a stuck cell claims what precedes it, and aborts that: a livelock */
+#define FAR 100        /* positions that are used up without end */
+#define M(fault) (c_expr { mutant == fault })
 
 /* ---- words ---- */
 #define FREE 0
@@ -174,7 +182,7 @@ R1:     STEP( h = head; s = AT(h) * M(SLOT_BEFORE_TAIL) );
 R2:     STEP( if :: M(SLOT_BEFORE_TAIL) :: else -> s = AT(h) fi;
         if
         :: LAPOF(s) < LAP(h) -> goto orphan_at_head
-        :: LAPOF(s) > LAP(h) -> assert(KIND(s) == FREE || head != h); if :: M(NEWER_NOT_HELPED) -> goto hangs :: else -> goto R4 fi
+        :: LAPOF(s) > LAP(h) -> if :: M(NEWER_NOT_HELPED) -> goto hangs :: else -> goto R4 fi
         :: IS(s, READY, h) -> goto found
         :: IS(s, VOID, h) -> goto R3
         :: IS(s, FREE, h) -> SCAN_FROM(0)
@@ -189,7 +197,7 @@ R2:     STEP( if :: M(SLOT_BEFORE_TAIL) :: else -> s = AT(h) fi;
         fi );
 R2covered:
         if
-        :: atomic { AT(h) != s || head != h || status[j] == DEAD -> s = 0; j = 0; goto moved }
+        :: atomic { AT(h) != s || head != h || status[j] == DEAD || !COVERS(intent[j], PUT, h) -> s = 0; j = 0; goto moved }
         :: atomic { status[j] == STOPPED || patience > 0 -> if :: status[j] != STOPPED -> patience-- :: else fi; j = 0 }
         FALLS
         fi;
@@ -216,7 +224,7 @@ R4:     pass(1);
                         NP > 1 && me != 1 && status[(NP > 1)] != DEAD && COVERS(intent[(NP > 1)], PUT, p))
 #define STUCK(i) (KIND(st[(i) % N]) == READY || KIND(st[(i) % N]) == PART || \
                   KIND(st[(i) % N]) == VOID && COVERED_PUT(LAPOF(st[(i) % N]) * N + (i) % N))
-#define ROOM_AT(i) (!STUCK(i) && (LEN < 2 || !STUCK((i) + 1)))
+#define ROOM_AT(i) (!STUCK(i) && (WANTED < 2 || !STUCK((i) + 1)))
 #define ROOM (ROOM_AT(0) || ROOM_AT(1) || N > 2 && (ROOM_AT(2) || ROOM_AT(3)))
 
 proctype producer(byte me) {
@@ -233,7 +241,7 @@ next:   atomic {
 S1:     STEP( t = tail; q = t; n = 0 );
 S2:     STEP( s = AT(q);
         if
-        :: s == W(FREE, 0, 0, LAP(q)) -> s = 0; q++; if :: q == t + LEN -> n = LEN; q = 0; goto S3 :: else -> goto S2 fi
+        :: s == W(FREE, 0, 0, LAP(q)) -> s = 0; q++; if :: q == t + WANTED -> n = WANTED; q = 0; goto S3 :: else -> goto S2 fi
         :: s != W(FREE, 0, 0, LAP(q)) && LAPOF(s) >= LAP(q) -> assert(tail != t); goto S1
         :: else
         fi );
@@ -259,17 +267,21 @@ S2drained:
 S2stuck:
         j = 0; s = 0;
         if
-        :: q > t -> n = q - t; q = 0; goto S3               /* claim what precedes it, and abort that */
-        :: else -> STEP( if :: tail == t -> tail = t + 1; skipped++ :: else fi;
-                q = 0; if :: skipped == N -> t = 0; goto none :: else -> goto S1 fi )
+        :: M(PREFIX_CLAIMED) && q > t -> n = q - t; q = 0; goto S3
+        :: else -> STEP(                                     /* skip: the cells before q stay FREE, covered by nobody */
+                if
+                :: tail == t -> tail = q + 1; skipped = skipped + q + 1 - t; assert(tail < FAR)
+                :: else
+                fi;
+                q = 0; if :: skipped >= N -> t = 0; goto none :: else -> goto S1 fi )
         fi;
 
 S3:     if :: M(INTENT_AFTER_TAIL) :: else -> STEP( intent[me] = INTENT(PUT, t, n) ) fi;
-S4:     STEP( if :: tail == t -> tail = t + n :: else -> goto S1 fi );
+S4:     STEP( if :: tail == t -> tail = t + n; assert(tail < FAR) :: else -> goto S1 fi );
         if :: M(INTENT_AFTER_TAIL) -> STEP( intent[me] = INTENT(PUT, t, n) ) :: else fi;
         if
-        :: n < LEN -> q = t - 1; goto void_rest
-        :: n == LEN && (n == 1 || M(NO_STAMP))
+        :: n < WANTED -> q = t - 1; goto void_rest
+        :: n == WANTED && (n == 1 || M(NO_STAMP))
         :: else -> STEP( if :: AT(t) == W(FREE, 0, 0, LAP(t)) -> AT(t) = W(FREE, 0, n - 1, LAP(t)) :: else -> q = t; goto void_rest fi )   /* S4b */
         fi;
         if :: aborts > 0 -> aborts--; goto abort :: true fi;
@@ -299,7 +311,7 @@ void_rest:                                                   /* from q + 1 on, e
 void_next:
         if
         :: q < t + n -> STEP( if :: AT(q) == W(FREE, 0, 0, LAP(q)) -> AT(q) = W(VOID, 0, 0, LAP(q)) :: else fi; q++; goto void_next )
-        :: else -> STEP( if :: n < LEN -> intent[me] = NONE :: else fi; q = 0; n = 0; goto S1 )
+        :: else -> STEP( if :: n < WANTED -> intent[me] = NONE :: else fi; q = 0; n = 0; goto S1 )
         fi;
 abort:  STEP( if :: AT(t) == W(FREE, 0, n - 1, LAP(t)) -> AT(t) = W(VOID, 0, n - 1, LAP(t)) :: else fi );
         STEP( intent[me] = NONE; sent++; t = 0; goto next );
@@ -327,7 +339,7 @@ fallen: atomic {
                 t = 0; q = 0; h = 0; j = 0; n = 0; skipped = 0; s = 0; x = 0; helped = false;
                 if :: joins == 0 -> sent = 0; goto gone :: else fi
         };
-        atomic { joins--; status[me] = UP };                 /* JOIN: the lock is won */
+        atomic { if :: joins > 0 -> joins--; status[me] = UP :: else -> goto gone fi };                 /* JOIN: the lock is won */
         STEP( intent[me] = NONE );
         STEP( record[me] = record[me] + 2 - record[me] % 2; goto next );
 stopped:
@@ -465,7 +477,7 @@ fallen: atomic {
                 h = 0; p = 0; q = 0; e = 0; j = 0; m = 0; c = 0; seen = 0; now = 0; s = 0; x = 0; again = false;
                 if :: joins == 0 -> goto gone :: else fi
         };
-        atomic { joins--; status[me] = UP };                 /* JOIN: the lock is won */
+        atomic { if :: joins > 0 -> joins--; status[me] = UP :: else -> goto gone fi };                 /* JOIN: the lock is won */
         if :: M(JOIN_CLEARS_FIRST) -> STEP( intent[me] = NONE ) :: else fi;
         STEP( if :: record[me] % 2 == 0 -> deaths++ :: else fi );
         STEP( intent[me] = NONE );
@@ -483,6 +495,7 @@ init {
         byte i, p, k, stopped_cells;
         bool consumes, stands, held;
         short w, left;
+        c_code { mutant = getenv("MUTANT") ? atoi(getenv("MUTANT")) : 0; };
         atomic {
                 do
                 :: i < PREFILL ->
@@ -524,7 +537,7 @@ init {
                 :: left != 0 -> left = left & (left - 1); k++
                 :: else -> break
                 od;
-                assert(k * (MESSAGES_PER_CLAIM == 1 -> LEN : 1) <= stopped_cells);
+                assert(k <= stopped_cells);
                 k = 0; left = dropped;
                 do
                 :: left != 0 -> left = left & (left - 1); k++
