@@ -87,7 +87,9 @@ c_decl { int mutant = 0; };
 #define NO_SECOND_LOOK        25   /* drop and count: p's slot is not looked at again once the tag is helped */
 #define NO_RETRY_BEHIND_LIVING 26 /* a scan that met messages of the living counts as complete */
 #define PREFIX_CLAIMED        27   /* a claim that meets a stuck cell claims what precedes it, and aborts that: a livelock */
-#define FAR 100        /* positions that are used up without end */
+#ifndef FAR
+#define FAR 100        /* a position that is only reached if they are used up without end */
+#endif
 #define M(fault) (c_expr { mutant == fault })
 
 /* ---- words ---- */
@@ -164,8 +166,8 @@ inline pass(cells) {
         :: head == h ->
                 assert(!IS(AT(h), READY, h));
                 assert(cells < 2 || !IS(AT(h + 1), READY, h + 1) && !IS(AT(h + 1), PART, h + 1) || M(FOLLOWERS_NOT_CLEANED));
-                head = h + cells; q = 0; s = 0; goto moved
-        :: else -> q = 0; s = 0; goto moved
+                head = h + cells; q = 0; s = 0; h = 0; goto moved
+        :: else -> q = 0; s = 0; h = 0; goto moved
         fi )
 }
 
@@ -186,23 +188,23 @@ R2:     STEP( if :: M(SLOT_BEFORE_TAIL) :: else -> s = AT(h) fi;
         :: IS(s, READY, h) -> goto found
         :: IS(s, VOID, h) -> goto R3
         :: IS(s, FREE, h) -> SCAN_FROM(0)
-        :: else -> assert(head != h); s = 0; goto moved
+        :: else -> assert(head != h); s = 0; h = 0; goto moved
         fi );
         SCAN_STEP(R2scan, PUT, h, NP, R2covered);
         /* Nobody living claims it. */
         STEP( if
-        :: AT(h) != s -> if :: M(HEAD_WITHOUT_SLOT) -> goto R4 :: else -> s = 0; goto moved fi
+        :: AT(h) != s -> if :: M(HEAD_WITHOUT_SLOT) -> goto R4 :: else -> s = 0; h = 0; goto moved fi
         :: AT(h) == s && (F(s) == 0 || M(FREED_WITH_FOLLOWERS)) -> AT(h) = W(FREE, 0, 0, LAP(h) + 1); goto R4
         :: else -> s = W(VOID, 0, F(s), LAP(h)); AT(h) = s; goto R3
         fi );
 R2covered:
         if
-        :: atomic { AT(h) != s || head != h || status[j] == DEAD || !COVERS(intent[j], PUT, h) -> s = 0; j = 0; goto moved }
+        :: atomic { AT(h) != s || head != h || status[j] == DEAD || !COVERS(intent[j], PUT, h) -> s = 0; j = 0; h = 0; goto moved }
         :: atomic { status[j] == STOPPED || patience > 0 -> if :: status[j] != STOPPED -> patience-- :: else fi; j = 0 }
         FALLS
         fi;
         STEP( if
-        :: AT(h) != s -> if :: M(HEAD_WITHOUT_SLOT) -> goto R4 :: else -> s = 0; goto moved fi
+        :: AT(h) != s -> if :: M(HEAD_WITHOUT_SLOT) -> goto R4 :: else -> s = 0; h = 0; goto moved fi
         :: AT(h) == s && M(FREED_ON_PATIENCE) -> AT(h) = W(FREE, 0, 0, LAP(h) + 1); goto R4
         :: else -> s = W(VOID, 0, F(s), LAP(h)); AT(h) = s; goto R3
         fi );
@@ -277,7 +279,7 @@ S2stuck:
         fi;
 
 S3:     if :: M(INTENT_AFTER_TAIL) :: else -> STEP( intent[me] = INTENT(PUT, t, n) ) fi;
-S4:     STEP( if :: tail == t -> tail = t + n; assert(tail < FAR) :: else -> goto S1 fi );
+S4:     STEP( if :: tail == t -> tail = t + n; assert(tail < FAR) :: else -> t = 0; n = 0; goto S1 fi );
         if :: M(INTENT_AFTER_TAIL) -> STEP( intent[me] = INTENT(PUT, t, n) ) :: else fi;
         if
         :: n < WANTED -> q = t - 1; goto void_rest
@@ -317,19 +319,18 @@ abort:  STEP( if :: AT(t) == W(FREE, 0, n - 1, LAP(t)) -> AT(t) = W(VOID, 0, n -
         STEP( intent[me] = NONE; sent++; t = 0; goto next );
 
 no_room:
-        q = 0; s = 0;
-        if :: helped -> goto waits :: else fi;
+        atomic { q = 0; s = 0; if :: helped -> goto waits :: else -> t = 0; h = 0 fi };
         head_step();
 orphan_at_head:
         goto R4;                                             /* a producer only passes it */
 found:
 nothing:
-        atomic { s = 0; helped = true; goto S1 };
+        atomic { s = 0; h = 0; helped = true; goto S1 };
 moved:  goto S1;
 waits:  if :: M(LOSER_KEEPS_PUT) :: intent[me] == NONE :: else -> STEP( intent[me] = NONE ) fi;
         helped = false; j = 0;
 end_full:
-        atomic { head != h || tail != t -> h = 0; goto S1 };
+        atomic { head != h || tail != t -> h = 0; t = 0; goto S1 };
 none:   h = 0; s = 0; skipped = 0; helped = false;
         if :: M(LOSER_KEEPS_PUT) :: intent[me] == NONE :: else -> STEP( intent[me] = NONE ) fi;
 end_none:
@@ -366,7 +367,7 @@ orphan_at_head:                                              /* an older lap at 
         :: KIND(s) == READY -> goto adopt
         :: else -> p = 0; c = 0; goto R4
         fi;
-moved:  h = 0; goto start;
+moved:  goto R1;
 
 found:  /* R3: s is READY at h. Perhaps more of them follow. */
         atomic { e = h + 1 + F(s); s = 0; m = 1 }
@@ -387,7 +388,7 @@ more:   if
                 :: else -> break
                 od;
                 head = e; p = h; m = 0; h = 0; goto deliver
-        :: else -> e = 0; goto moved
+        :: else -> e = 0; h = 0; goto moved
         fi );
 
 deliver:                                                     /* the message at p, which is ours */
@@ -445,7 +446,7 @@ nothing:                                                     /* Empty: nothing t
         if :: M(LOSER_KEEPS_TAKE) :: intent[me] == NONE :: else -> STEP( intent[me] = NONE ) fi;
 end_idle:
         if
-        :: atomic { head != h || tail != h -> goto moved }
+        :: atomic { head != h || tail != h -> h = 0; goto moved }
         :: atomic { deaths != seen || again && ORPHAN -> h = 0 }
         :: atomic { UNNOTICED(0) -> j = NP; h = 0; goto notice }
         :: atomic { UNNOTICED(1) -> j = NP + 1; h = 0; goto notice }
