@@ -48,6 +48,9 @@
 #ifndef ABORTS
 #define ABORTS 0       /* how many claims are dropped instead of committed */
 #endif
+#ifndef FAR
+#define FAR 100        /* a position that is only reached if they are used up without end */
+#endif
 #define P (NP + NC)
 #ifdef BATCH
 #define MESSAGES_PER_CLAIM LEN
@@ -85,11 +88,8 @@ c_decl { int mutant = 0; };
 #define JOIN_CLEARS_FIRST     23   /* JOIN clears the intent before it counts the death */
 #define COMMIT_FORWARDS       24   /* a batch is committed from its first cell on */
 #define NO_SECOND_LOOK        25   /* drop and count: p's slot is not looked at again once the tag is helped */
-#define NO_RETRY_BEHIND_LIVING 26 /* a scan that met messages of the living counts as complete */
+#define NO_RETRY_BEHIND_LIVING 26  /* a scan that met messages of the living counts as complete */
 #define PREFIX_CLAIMED        27   /* a claim that meets a stuck cell claims what precedes it, and aborts that: a livelock */
-#ifndef FAR
-#define FAR 100        /* a position that is only reached if they are used up without end */
-#endif
 #define M(fault) (c_expr { mutant == fault })
 
 /* ---- words ---- */
