@@ -5,6 +5,7 @@ use std::path::Path;
 
 use memmap2::MmapMut;
 
+use super::crowd::run_crowd;
 use super::exchange::{answer, initiate};
 use super::flow::{receive_all, send_pattern, send_records, send_with_fault};
 use super::latency::Recorder;
@@ -24,6 +25,9 @@ enum Ends<Tx, Rx> {
 
 /// Does the job of one measured process over a transport.
 pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) -> SideReport {
+    if !job.fan.is_pair() {
+        return run_crowd(transport, job, page);
+    }
     let mut station = Station::new(job, page);
     let done = station
         .join(|| join(transport, job))
@@ -33,7 +37,7 @@ pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) 
 
 /// Opens the ends in the same order on both sides, so that ends that wait for each other meet.
 fn join<T: Transport>(transport: &T, job: &Job) -> io::Result<Ends<T::Tx, T::Rx>> {
-    match job.side {
+    match job.seat.side {
         Side::Left => {
             let tx = transport.sender(&job.forward)?;
             let back = job
@@ -83,7 +87,10 @@ fn work<Tx: Sender, Rx: Receiver>(
 }
 
 /// A page-aligned buffer: the alignment of the messages must not differ from one process to the next.
-fn aligned_buffer(station: &mut Station<'_>, len: usize) -> Result<MmapMut, Stop> {
+///
+/// # Errors
+/// When there is no memory left.
+pub fn aligned_buffer(station: &mut Station<'_>, len: usize) -> Result<MmapMut, Stop> {
     MmapMut::map_anon(len.max(1))
         .map_err(|error| station.fail(format!("no memory for a buffer of {len} bytes: {error}")))
 }

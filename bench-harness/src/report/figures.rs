@@ -245,6 +245,7 @@ impl References<'_> {
             let Entry {
                 contender,
                 size: of,
+                ..
             } = row.entry;
             contender.name == name && size.is_none_or(|size| size == of)
         })
@@ -283,7 +284,11 @@ pub fn figures(rows: &[Row], mean_len: Option<f64>) -> Vec<Figures> {
 }
 
 fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) -> Figures {
-    let Entry { contender, size } = row.entry;
+    let Entry {
+        contender,
+        size,
+        fan,
+    } = row.entry;
     let slower = slower_regime(row);
     let interrupted = "the run was interrupted before this was measured";
     let unmeasured = (row.status == Status::Unmeasured).then(|| interrupted.to_owned());
@@ -292,8 +297,8 @@ fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) ->
         class: contender.class,
         wait: contender.wait,
         size_bytes: size,
-        producers: 1,
-        consumers: 1,
+        producers: fan.producers,
+        consumers: fan.consumers,
         capacity: row.capacity,
         status: row.status,
         reason: row.reason.clone().or(unmeasured),
@@ -321,6 +326,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
     use crate::measure::usage::Usage;
     use crate::transport::registry::find;
 
@@ -346,10 +352,7 @@ mod tests {
 
     /// A row whose rounds have the given times for 10 messages: drained, working, and the median of the round trip.
     fn row(name: &str, rounds: &[(u64, u64, u64)]) -> Row {
-        let mut row = Row::new(Entry {
-            contender: find(name).unwrap(),
-            size: 64,
-        });
+        let mut row = Row::new(Entry::new(find(name).unwrap(), 64, Fan::PAIR));
         row.status = Status::Ok;
         for (index, &(drained, working, p50)) in rounds.iter().enumerate() {
             row.rounds.push(Round {

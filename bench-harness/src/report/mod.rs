@@ -58,6 +58,10 @@ pub struct Settings {
     pub round_trip_window_ns: u64,
     /// Whether more was checked.
     pub verify: bool,
+    /// Processes that send over one link.
+    pub producers: u32,
+    /// Processes that receive over it.
+    pub consumers: u32,
 }
 
 /// A file whose records were the messages.
@@ -95,6 +99,8 @@ impl Report {
                 stream_window_ns: plan.windows.stream.as_nanos() as u64,
                 round_trip_window_ns: plan.windows.round_trip.as_nanos() as u64,
                 verify: plan.verify,
+                producers: plan.fan.producers,
+                consumers: plan.fan.consumers,
             },
             payload,
             incomplete: campaign.is_incomplete,
@@ -136,11 +142,18 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
             "this harness was built without optimisation; build it with --release".to_owned(),
         );
     }
-    if plan.cores.is_one() {
+    let [left, right] = plan.placement.first_two();
+    if left == right {
         warnings.push(
             "both sides ran on one core: spinning only delays the other side, and no figure tells of two cores"
                 .to_owned(),
         );
+    } else if plan.placement.is_crowded(plan.fan) {
+        warnings.push(format!(
+            "{} processes shared {} cores: those on the same core run in turns, and one that spins uses up its turn",
+            plan.fan.processes(),
+            plan.placement.cores().len()
+        ));
     }
     if environment.measured_cores_are_siblings {
         warnings.push(

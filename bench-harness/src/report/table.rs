@@ -49,13 +49,24 @@ impl Report {
 
     fn write_head(&self, out: &mut impl Write) -> io::Result<()> {
         let environment = &self.environment;
-        let [left, right] = environment.measured_cores;
         let settings = &self.settings;
         writeln!(
             out,
-            "{}, {}, cores {left} and {right} of {}",
-            environment.cpu, environment.kernel, environment.cores
+            "{}, {}, cores {} of {}",
+            environment.cpu,
+            environment.kernel,
+            list_of(&environment.measured_cores),
+            environment.cores
         )?;
+        let (producers, consumers) = (settings.producers, settings.consumers);
+        if producers + consumers > 2 {
+            writeln!(
+                out,
+                "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
+                counted(producers, "producer"),
+                counted(consumers, "consumer")
+            )?;
+        }
         let clock = environment.clock;
         writeln!(
             out,
@@ -214,6 +225,20 @@ fn cells(row: &Figures) -> Vec<String> {
         figure(row.cpu_ns_per_message),
         status(row).to_owned(),
     ]
+}
+
+/// As in `0 and 1` or `0, 1 and 2`.
+fn list_of(cores: &[usize]) -> String {
+    let shown: Vec<String> = cores.iter().map(ToString::to_string).collect();
+    match shown.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => shown.concat(),
+    }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A table without lines, for lists.

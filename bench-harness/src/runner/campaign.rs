@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Trouble};
 use crate::job::Task;
+use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::integrity::Tally;
 use crate::measure::pattern::Lengths;
 use crate::results::{Quietness, Round, Row, Status};
@@ -61,12 +62,12 @@ impl Campaign {
                 progress.show(round, done, &campaign.rows[index].entry);
                 campaign.take_turn(plan, coordinator, round, index);
                 if campaign.is_incomplete {
-                    return campaign.concluded();
+                    return campaign.concluded(plan);
                 }
             }
             campaign.rounds_done = round;
         }
-        campaign.concluded()
+        campaign.concluded(plan)
     }
 
     /// Whether a further round wouldn't end in time.
@@ -118,7 +119,7 @@ impl Campaign {
         }
     }
 
-    fn concluded(mut self) -> Self {
+    fn concluded(mut self, plan: &Plan) -> Self {
         let windows = || {
             self.rows.iter().flat_map(|row| {
                 row.rounds
@@ -129,6 +130,7 @@ impl Campaign {
         };
         let involuntary_switches = windows().map(|(_, w)| w.usage.involuntary_switches).sum();
         // A sleeper queues for its core whenever it wakes up; only of a spinner does it tell of other work.
+        let is_crowded = plan.placement.is_crowded(plan.fan);
         let (mut elapsed_ns, mut queued_ns) = (0, 0);
         for (_, window) in windows().filter(|(wait, _)| *wait == WaitMode::Spin) {
             if let Some(queued) = window.usage.queued_ns {
@@ -140,7 +142,8 @@ impl Campaign {
         self.quietness = Quietness {
             windows_ns: windows().map(|(_, w)| w.elapsed_ns).sum(),
             involuntary_switches,
-            ran_together_share: (elapsed_ns > 0).then_some(share.max(0.0)),
+            // Processes that share a core never run together, whatever else there is.
+            ran_together_share: (elapsed_ns > 0 && !is_crowded).then_some(share.max(0.0)),
             stolen_ns: self.stolen_ns,
         };
         self
@@ -172,7 +175,7 @@ fn gain(round: u32, checked: Tally, outcome: &Outcome) -> Gain {
     let mut tally = checked;
     tally += outcome.tally;
     Gain {
-        round: Round::of(round, &outcome.left, &outcome.right),
+        round: Round::of(round, &outcome.reports),
         tally,
         capacity: outcome.capacity,
         stolen_ns: outcome.stolen_ns,
@@ -191,6 +194,8 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
         Ok(links) => (
             links,
             Lengths::Varied {
+                // Of several producers each message has room for its number.
+                min: if entry.fan.is_pair() { 1 } else { LEN_MIN },
                 max: entry.size,
                 seed: plan.seed,
             },
@@ -231,7 +236,7 @@ fn run_windows(
     coordinator: &mut Coordinator,
     entry: &Entry,
 ) -> Result<Outcome, Trouble> {
-    let figures = entry.contender.figures;
+    let figures = entry.figures();
     let links = Links::create(
         &entry.contender,
         &plan.shape(entry),
@@ -281,7 +286,8 @@ mod tests {
     fn the_check_wraps_around_at_least_twice_and_a_half() {
         for max in [1, 2, 8, 64, 1024] {
             for capacity in [10, 1024] {
-                for lengths in [Lengths::Fixed(max), Lengths::Varied { max, seed: 3 }] {
+                let varied = |min| Lengths::Varied { min, max, seed: 3 };
+                for lengths in [Lengths::Fixed(max), varied(1), varied(max.min(8))] {
                     let goal = (capacity * max) as u64 * 5 / 2;
                     assert!(bytes(lengths, capacity) >= goal, "{lengths:?}, {capacity}");
                 }

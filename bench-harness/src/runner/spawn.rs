@@ -52,13 +52,14 @@ pub fn end(child: &mut Child) {
 fn inherited_fds(job: &Job) -> Vec<RawFd> {
     let mut fds = vec![job.page_fd];
     let back = job.back.as_ref();
-    match job.side {
+    match job.seat.side {
         Side::Left => {
             fds.extend(&job.forward.sender_fds);
             fds.extend(back.iter().flat_map(|ticket| &ticket.receiver_fds));
         }
         Side::Right => {
             fds.extend(&job.forward.receiver_fds);
+            fds.extend(job.ledger_fd);
             fds.extend(back.iter().flat_map(|ticket| &ticket.sender_fds));
         }
     }

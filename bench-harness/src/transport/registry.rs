@@ -4,7 +4,7 @@ use super::bare_futex::BareFutex;
 use super::kernel::for_each_kernel_contender;
 use super::ring::{RingSpsc, RingSpscBytes};
 use super::yardsticks::{LimitLine, LimitMemcpy};
-use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
+use super::{Class, Link, LinkError, LinkShape, ONE_TO_ONE, Transport, WaitMode};
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
@@ -18,6 +18,11 @@ pub trait Mechanism: Sync {
     /// See [`LinkError`].
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError>;
 
+    /// Why a link can't be shared by as many processes as the shape says; asked where there is more than one on a side.
+    fn refuses(&self, _shape: &LinkShape) -> Option<String> {
+        Some(ONE_TO_ONE.to_owned())
+    }
+
     /// Does a job; called in a measured process.
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport;
 }
@@ -25,6 +30,10 @@ pub trait Mechanism: Sync {
 impl<T: Transport> Mechanism for T {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         Transport::create(self, shape)
+    }
+
+    fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        Transport::refuses(self, shape)
     }
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
@@ -113,6 +122,38 @@ impl Contender {
     /// Its name with the way of waiting, as in `ring-spsc/spin`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.name, self.wait)
+    }
+
+    /// Makes a link of that shape.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
+        if let Some(reason) = self.refuses(shape) {
+            return Err(LinkError::Unavailable(reason));
+        }
+        let mut link = self.mechanism.create(shape)?;
+        link.ticket.fan = shape.fan;
+        Ok(link)
+    }
+
+    /// Why it can't have so many processes at one link; nothing if it can.
+    pub fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        if shape.fan.is_pair() {
+            return None;
+        }
+        if !self.figures.has_stream() {
+            return Some(
+                "it is measured by round trips, which one producer and one consumer make"
+                    .to_owned(),
+            );
+        }
+        self.mechanism.refuses(shape)
+    }
+
+    /// Whether it is measured in one process, whatever the others are.
+    pub fn is_alone(&self) -> bool {
+        self.class == Class::Limit && !self.figures.has_round_trip()
     }
 
     /// Whether its messages carry anything.

@@ -323,12 +323,14 @@ impl Receiver for BytesReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
 
     fn shape(message_len_max: usize, variable_len: bool) -> LinkShape {
         LinkShape {
             message_len_max,
             variable_len,
             capacity: 1024,
+            fan: Fan::PAIR,
         }
     }
 
