@@ -64,6 +64,13 @@ pub struct Settings {
     pub consumers: u32,
 }
 
+impl Settings {
+    /// Whether more than one process was on a side.
+    pub fn has_several(&self) -> bool {
+        self.producers > 1 || self.consumers > 1
+    }
+}
+
 /// A file whose records were the messages.
 #[derive(Debug, Serialize)]
 pub struct Payload {

@@ -61,7 +61,7 @@ fn best_of(rows: &[&Figures], wait: WaitMode, which: &str, what: &str) -> String
 
 /// The ring against pipe, sleeping against sleeping first, and against the hardware.
 fn ring_beside_the_rest(rows: &[&Figures]) -> String {
-    // The typed ring; where it can't be had, the other one.
+    // The typed ring; where it can't be had, the one of bytes; of several processes, the one for many.
     let ring = |wait| {
         let of = |name: &str| {
             let found = rows
@@ -69,7 +69,13 @@ fn ring_beside_the_rest(rows: &[&Figures]) -> String {
                 .find(|row| row.contender == name && row.wait == wait);
             found.copied().filter(|row| row.status == Status::Ok)
         };
-        of("ring-spsc").or_else(|| of("ring-spsc-bytes"))
+        let names = [
+            "ring-spsc",
+            "ring-spsc-bytes",
+            "ring-mpmc",
+            "ring-mpmc-bytes",
+        ];
+        names.into_iter().find_map(of)
     };
     let times_pipe = |row: &Figures| {
         let times = row.ratio_to_pipe.stream?;

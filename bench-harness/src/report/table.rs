@@ -59,7 +59,7 @@ impl Report {
             environment.cores
         )?;
         let (producers, consumers) = (settings.producers, settings.consumers);
-        if producers + consumers > 2 {
+        if settings.has_several() {
             writeln!(
                 out,
                 "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
@@ -82,11 +82,16 @@ impl Report {
             settings.seed
         )?;
         let quietness = &self.quietness;
+        let together = quietness
+            .ran_together_share
+            .map_or_else(String::new, |share| {
+                let share = figure(Some(100.0 * share));
+                format!("all running at least {share} % of the time where they spin, ")
+            });
         writeln!(
             out,
-            "in {} s of windows: both sides running at least {} % of the time where they spin, {} involuntary switches, {} ms stolen",
+            "in {} s of windows: {together}{} involuntary switches, {} ms stolen",
             figure(Some(quietness.windows_ns as f64 / 1e9)),
-            figure(quietness.ran_together_share.map(|share| 100.0 * share)),
             whole(Some(quietness.involuntary_switches)),
             quietness.stolen_ns / 1_000_000
         )?;
@@ -104,7 +109,15 @@ impl Report {
                 Class::Notify => index == 0,
                 _ => row.size_bytes == size,
             };
-            let rows: Vec<&Figures> = self.results.iter().filter(belongs).collect();
+            // Most can't be shared by several processes; they are listed below with the reason, and would fill the table with dashes.
+            let is_told =
+                |row: &&Figures| !self.settings.has_several() || row.status != Status::Unavailable;
+            let rows: Vec<&Figures> = self
+                .results
+                .iter()
+                .filter(belongs)
+                .filter(is_told)
+                .collect();
             writeln!(out, "Messages of {}", bytes(size))?;
             writeln!(out, "{}", table(&rows))?;
             writeln!(out)?;
