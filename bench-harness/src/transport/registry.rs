@@ -2,7 +2,7 @@
 
 use super::bare_futex::BareFutex;
 use super::kernel::for_each_kernel_contender;
-use super::ring::{RingSpsc, RingSpscBytes};
+use super::ring::{self, Kind, RingBytes, RingTyped};
 use super::yardsticks::{LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, ONE_TO_ONE, Transport, WaitMode};
 use crate::job::{Job, SideReport};
@@ -172,20 +172,46 @@ fn kernels() -> Vec<Contender> {
     for_each_kernel_contender!(rows)
 }
 
-/// The rows of our ring.
+/// The rows of our rings: the one for two processes, then the one for many.
 fn rings() -> Vec<Contender> {
-    let typed =
-        |wait, mechanism| Contender::of_transport("ring-spsc", Class::Message, wait, mechanism);
-    let bytes = |wait, mechanism| {
-        Contender::of_transport("ring-spsc-bytes", Class::Message, wait, mechanism)
-    };
+    [rings_of::<ring::One>(), rings_of::<ring::Many>()].concat()
+}
+
+fn rings_of<K: Kind>() -> Vec<Contender> {
+    let [typed, bytes] = K::NAMES;
+    let row =
+        |name, wait, mechanism| Contender::of_transport(name, Class::Message, wait, mechanism);
     vec![
-        typed(WaitMode::Spin, &RingSpsc(WaitMode::Spin)),
-        typed(WaitMode::SpinPark, &RingSpsc(WaitMode::SpinPark)),
-        typed(WaitMode::Park, &RingSpsc(WaitMode::Park)),
-        bytes(WaitMode::Spin, &RingSpscBytes(WaitMode::Spin)),
-        bytes(WaitMode::SpinPark, &RingSpscBytes(WaitMode::SpinPark)),
-        bytes(WaitMode::Park, &RingSpscBytes(WaitMode::Park)),
+        row(
+            typed,
+            WaitMode::Spin,
+            const { &RingTyped::<K>::new(WaitMode::Spin) },
+        ),
+        row(
+            typed,
+            WaitMode::SpinPark,
+            const { &RingTyped::<K>::new(WaitMode::SpinPark) },
+        ),
+        row(
+            typed,
+            WaitMode::Park,
+            const { &RingTyped::<K>::new(WaitMode::Park) },
+        ),
+        row(
+            bytes,
+            WaitMode::Spin,
+            const { &RingBytes::<K>::new(WaitMode::Spin) },
+        ),
+        row(
+            bytes,
+            WaitMode::SpinPark,
+            const { &RingBytes::<K>::new(WaitMode::SpinPark) },
+        ),
+        row(
+            bytes,
+            WaitMode::Park,
+            const { &RingBytes::<K>::new(WaitMode::Park) },
+        ),
     ]
 }
 
