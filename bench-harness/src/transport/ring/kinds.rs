@@ -10,15 +10,15 @@ use shm_ringbuf::bytemuck::Pod;
 use shm_ringbuf::{Config, Error, Message, Multi, RecvError, SendError, Spsc, Wait, multi};
 use shm_semaphore::Deadline;
 
-use crate::transport::{LinkShape, ONE_TO_ONE};
+use crate::transport::{LinkError, LinkShape, ONE_TO_ONE};
 
 /// A kind of ring: how its two sides are made and used. What is used of them is what a plain program uses: messages are sent and received one by
 /// one, and never in batches.
 pub trait Kind: Debug + Sync + 'static {
     /// A side that sends.
-    type Producer<M: Message + ?Sized>: Debug;
+    type Producer<M: Message + Debug + ?Sized>: Debug;
     /// A side that receives.
-    type Consumer<M: Message + ?Sized>: Debug;
+    type Consumer<M: Message + Debug + ?Sized>: Debug;
 
     /// The names of the typed ring and of the one of bytes.
     const NAMES: [&'static str; 2];
@@ -29,8 +29,10 @@ pub trait Kind: Debug + Sync + 'static {
     /// Makes a ring in an anonymous segment, and says how many units its capacity has.
     ///
     /// # Errors
-    /// What the ring says.
-    fn create<M: Message + ?Sized>(request: &Request) -> Result<(OwnedFd, usize), Error>;
+    /// See [`LinkError`].
+    fn create<M: Message + Debug + ?Sized>(
+        request: &Request,
+    ) -> Result<(OwnedFd, usize), LinkError>;
 
     /// What a ring of bytes has to be asked for, and how many messages one of so many units holds.
     fn bytes(shape: &LinkShape) -> Bytes;
@@ -39,13 +41,19 @@ pub trait Kind: Debug + Sync + 'static {
     ///
     /// # Errors
     /// What the ring says.
-    fn producer<M: Message + ?Sized>(fd: OwnedFd, wait: Wait) -> Result<Self::Producer<M>, Error>;
+    fn producer<M: Message + Debug + ?Sized>(
+        fd: OwnedFd,
+        wait: Wait,
+    ) -> Result<Self::Producer<M>, Error>;
 
     /// Joins as a consumer.
     ///
     /// # Errors
     /// What the ring says.
-    fn consumer<M: Message + ?Sized>(fd: OwnedFd, wait: Wait) -> Result<Self::Consumer<M>, Error>;
+    fn consumer<M: Message + Debug + ?Sized>(
+        fd: OwnedFd,
+        wait: Wait,
+    ) -> Result<Self::Consumer<M>, Error>;
 
     /// Sends a value.
     ///
@@ -61,7 +69,7 @@ pub trait Kind: Debug + Sync + 'static {
     ///
     /// # Errors
     /// What the ring says.
-    fn recv<T: Pod>(
+    fn recv<T: Pod + Debug>(
         consumer: &mut Self::Consumer<T>,
         place: &mut T,
         deadline: Deadline,
@@ -130,29 +138,29 @@ pub struct Many;
 macro_rules! kind {
     ($kind:ty, $topology:ty, $names:expr, $($module:ident)::+, $configured:expr, { $($own:item)* }) => {
         impl Kind for $kind {
-            type Producer<M: Message + ?Sized> = $($module)::+::Producer<M>;
-            type Consumer<M: Message + ?Sized> = $($module)::+::Consumer<M>;
+            type Producer<M: Message + Debug + ?Sized> = $($module)::+::Producer<M>;
+            type Consumer<M: Message + Debug + ?Sized> = $($module)::+::Consumer<M>;
 
             const NAMES: [&'static str; 2] = $names;
 
             $($own)*
 
-            fn create<M: Message + ?Sized>(request: &Request) -> Result<(OwnedFd, usize), Error> {
+            fn create<M: Message + Debug + ?Sized>(request: &Request) -> Result<(OwnedFd, usize), LinkError> {
                 let configured: fn(&Request) -> Config<$topology> = $configured;
                 let config = configured(request).capacity(request.capacity).wait(request.wait);
-                let ring = config.anonymous::<M>()?;
+                let ring = config.anonymous::<M>().map_err(not_made)?;
                 let fd = ring.as_fd().try_clone_to_owned()?;
                 Ok((fd, ring.capacity()))
             }
 
-            fn producer<M: Message + ?Sized>(
+            fn producer<M: Message + Debug + ?Sized>(
                 fd: OwnedFd,
                 wait: Wait,
             ) -> Result<Self::Producer<M>, Error> {
                 $($module)::+::Ring::<M>::from_fd(fd)?.producer_with(wait)
             }
 
-            fn consumer<M: Message + ?Sized>(
+            fn consumer<M: Message + Debug + ?Sized>(
                 fd: OwnedFd,
                 wait: Wait,
             ) -> Result<Self::Consumer<M>, Error> {
@@ -180,7 +188,7 @@ macro_rules! kind {
             }
 
             #[inline]
-            fn recv<T: Pod>(
+            fn recv<T: Pod + Debug>(
                 consumer: &mut Self::Consumer<T>,
                 place: &mut T,
                 deadline: Deadline,
@@ -279,6 +287,15 @@ kind!(
         }
     }
 );
+
+fn not_made(error: Error) -> LinkError {
+    match error {
+        Error::NoSpace { .. } | Error::Unsupported { .. } => {
+            LinkError::Unavailable(error.to_string())
+        }
+        error => LinkError::Failed(io::Error::other(error)),
+    }
+}
 
 #[cold]
 fn send_error<T: Debug>(error: &SendError<T>) -> io::Error {

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::time::Instant;
 
 use shm_ringbuf::bytemuck::{self, Pod};
-use shm_ringbuf::{Error, Message, Wait};
+use shm_ringbuf::{Message, Wait};
 use shm_semaphore::Deadline;
 
 use super::registry::Mechanism;
@@ -32,18 +32,12 @@ fn wait_of(mode: WaitMode) -> Wait {
 }
 
 /// Makes a ring; `hold` says how many messages so many units of its capacity are.
-fn create<K: Kind, M: Message + ?Sized>(
+fn create<K: Kind, M: Message + Debug + ?Sized>(
     request: &Request,
     shape: &LinkShape,
     hold: impl FnOnce(usize) -> usize,
 ) -> Result<Link, LinkError> {
-    let made = K::create::<M>(request);
-    let (memory, units) = made.map_err(|error| match error {
-        Error::NoSpace { .. } | Error::Unsupported { .. } => {
-            LinkError::Unavailable(error.to_string())
-        }
-        error => LinkError::Failed(io::Error::other(error)),
-    })?;
+    let (memory, units) = K::create::<M>(request)?;
     Ok(join::link_of_one(memory, shape, hold(units)))
 }
 
@@ -89,7 +83,7 @@ impl<K: Kind> Mechanism for RingTyped<K> {
             )));
         }
         let len = shape.message_len_max;
-        with_any_slots!(len, self.0, |transport| transport.create(shape), else {
+        with_any_slots!(len, self.0, |transport| Transport::create(&transport, shape), else {
             Err(LinkError::Unavailable(format!(
                 "its messages are of a type that is chosen at compile time, here of 8 to 65536 bytes in powers of two, and {len} \
                  bytes were asked for; choose one of those sizes, or {of_bytes}"
@@ -151,7 +145,7 @@ impl<K: Kind, const N: usize> Transport for Slots<K, N> {
 
 /// The sending end of a ring of `T`.
 #[derive(Debug)]
-struct TypedSender<K: Kind, T: Pod> {
+struct TypedSender<K: Kind, T: Pod + Debug> {
     producer: K::Producer<T>,
     deadline: Deadline,
 }
@@ -171,12 +165,12 @@ impl<K: Kind, T: Pod + Debug> Sender for TypedSender<K, T> {
 
 /// The receiving end of a ring of `T`.
 #[derive(Debug)]
-struct TypedReceiver<K: Kind, T: Pod> {
+struct TypedReceiver<K: Kind, T: Pod + Debug> {
     consumer: K::Consumer<T>,
     deadline: Deadline,
 }
 
-impl<K: Kind, T: Pod> Receiver for TypedReceiver<K, T> {
+impl<K: Kind, T: Pod + Debug> Receiver for TypedReceiver<K, T> {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let place: &mut T = bytemuck::try_from_bytes_mut(buffer).map_err(wrong_shape)?;
