@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse_size::Config as SizeParser;
 
-use crate::fan::{Fan, SIDE_MAX};
+use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
 use crate::payload::Frame;
 
@@ -106,6 +106,10 @@ pub struct RunArgs {
     /// How often each contender is measured; a figure is the median [default: 7, with --quick or --payload 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
+
+    /// Stop one more process in the middle of a message for the whole run, and tell how much that costs the others
+    #[arg(long, value_enum, value_name = "WHO", conflicts_with = "payload")]
+    pub stopped: Option<Stopped>,
 
     /// Makes the same order of contenders again [default: a new one, printed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
@@ -219,6 +223,8 @@ mod tests {
             ("--duration soon", "as in 50ms"),
             ("--rounds 0", "1..=1000"),
             ("--producers 0", "1..=32"),
+            ("--stopped nobody", "[possible values: producer, consumer]"),
+            ("--stopped producer --payload x --frame line", "--payload"),
             ("--consumers 33", "1..=32"),
             ("--consumers many", "--consumers"),
             ("--consumer 2", "--consumers"),

@@ -1,5 +1,8 @@
 //! How many processes send and receive over one link, and who of them is who.
 
+use std::fmt;
+
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::shared::Side;
@@ -81,6 +84,35 @@ impl Seat {
 impl From<Side> for Seat {
     fn from(side: Side) -> Self {
         Self { side, rank: 0 }
+    }
+}
+
+/// One more process at a link, that is stopped in the middle of a message while the others are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Stopped {
+    /// It sends: it has claimed the place of a message and not committed it.
+    Producer,
+    /// It receives: it has taken a message and not released it.
+    Consumer,
+}
+
+impl Stopped {
+    /// The name of a row with one, or without.
+    pub fn named(name: String, stopped: Option<Self>) -> String {
+        match stopped {
+            None => name,
+            Some(who) => format!("{name} +stopped {who}"),
+        }
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::fan::{Fan, Seat};
+use crate::fan::{Fan, Seat, Stopped};
 use crate::measure::integrity::{Arrived, Ending, Tally};
 use crate::measure::latency::Latency;
 use crate::measure::pattern::Lengths;
@@ -64,6 +64,11 @@ pub enum Task {
         stream_window_ns: Option<u64>,
         /// How long the window of the round trip lasts; none is measured without.
         round_trip_window_ns: Option<u64>,
+    },
+    /// Get into the middle of a message and stop there. Whoever does this is no part of the fan.
+    Hold {
+        /// In the middle of what.
+        who: Stopped,
     },
     /// Send the records of a file.
     Payload {

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod entry;
 pub mod fan;
 pub mod job;
 pub mod machine;

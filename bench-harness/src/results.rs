@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
+use crate::entry::Entry;
 use crate::job::{RunKind, RunReport, SideReport};
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Latency;
 use crate::measure::usage::Usage;
-use crate::scenario::Entry;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

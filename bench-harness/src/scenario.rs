@@ -6,14 +6,15 @@ use std::time::Duration;
 use globset::{Glob, GlobMatcher};
 
 use crate::cli::RunArgs;
-use crate::fan::Fan;
+use crate::entry::{Entry, entries, with_stopped};
+use crate::fan::{Fan, Stopped};
 use crate::job::Fault;
 use crate::machine::{allowed_cores, siblings};
 use crate::measure::crowd_check::LEN_MIN;
 use crate::payload::{Frame, Profile, Records};
 use crate::placement::Placement;
 use crate::transport::LinkShape;
-use crate::transport::registry::{Contender, Figures, Sizes, contenders};
+use crate::transport::registry::{Contender, contenders};
 
 /// The messages that a link holds where the mechanism lets one choose.
 const CAPACITY: usize = 1024;
@@ -21,38 +22,6 @@ const CAPACITY: usize = 1024;
 const CAPACITY_BYTES_MAX: usize = 16 << 20;
 /// The fewest messages that a link holds.
 const CAPACITY_MIN: usize = 16;
-
-/// One row of the report: a contender at a size.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// The contender.
-    pub contender: Contender,
-    /// The length of its messages in bytes.
-    pub size: usize,
-    /// How many processes send and receive.
-    pub fan: Fan,
-}
-
-impl Entry {
-    /// A contender that is measured in one process is so, however many the others have.
-    pub fn new(contender: Contender, size: usize, fan: Fan) -> Self {
-        let fan = if contender.is_alone() { Fan::PAIR } else { fan };
-        Self {
-            contender,
-            size,
-            fan,
-        }
-    }
-
-    /// What it is measured for: several processes make streams alone.
-    pub fn figures(&self) -> Figures {
-        if self.fan.is_pair() {
-            self.contender.figures
-        } else {
-            Figures::Stream
-        }
-    }
-}
 
 /// How long the windows last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +56,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many processes send and receive.
     pub fan: Fan,
+    /// One more, that is stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
     /// The measured cores.
     pub placement: Placement,
     /// All cores that this process may use.
@@ -132,7 +103,7 @@ impl Plan {
             Some(payload) => vec![payload.profile.len_max],
         };
         let entries = match &payload {
-            None => entries(&chosen, &sizes, fan),
+            None => with_stopped(entries(&chosen, &sizes, fan), args.stopped),
             Some(payload) => payload_entries(&chosen, payload)?,
         };
         let allowed = allowed_cores()
@@ -161,6 +132,7 @@ impl Plan {
             rounds,
             seed: args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
             fan,
+            stopped: args.stopped,
             placement,
             allowed_cores: allowed,
             windows,
@@ -337,22 +309,6 @@ fn distinct(sizes: &[usize]) -> Vec<usize> {
     distinct
 }
 
-/// A row for each size; one row where the size is given by the contender.
-fn entries(chosen: &[Contender], sizes: &[usize], fan: Fan) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (index, &size) in sizes.iter().enumerate() {
-        for &contender in chosen {
-            let size = match contender.sizes {
-                Sizes::Asked => size,
-                Sizes::Always(size) if index == 0 => size,
-                Sizes::Always(_) => continue,
-            };
-            entries.push(Entry::new(contender, size, fan));
-        }
-    }
-    entries
-}
-
 fn payload_entries(chosen: &[Contender], payload: &PayloadPlan) -> Result<Vec<Entry>, PlanError> {
     let entries: Vec<Entry> = chosen
         .iter()
@@ -413,19 +369,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes_make_rows_except_where_the_contender_has_its_own() {
-        let chosen = select(contenders(), &["limit-*".to_owned()], &[]).unwrap();
-        let rows = entries(&chosen, &distinct(&[64, 1024, 64]), Fan::PAIR);
-        let of = |name: &str| {
-            let rows = rows.iter().filter(|entry| entry.contender.name == name);
-            rows.map(|entry| entry.size).collect::<Vec<_>>()
-        };
-        assert_eq!(of("limit-memcpy"), [64, 1024]);
-        assert_eq!(of("limit-line"), [64]);
-        assert_eq!(of("limit-futex"), [0]);
-    }
-
-    #[test]
     fn the_windows_fit_the_budget() {
         let row = entries(
             &select(contenders(), &["limit-memcpy".to_owned()], &[]).unwrap(),
@@ -452,20 +395,5 @@ mod tests {
         assert_eq!(capacity_for(64), 1024);
         assert_eq!(capacity_for(64 << 10), 256);
         assert_eq!(capacity_for(16 << 20), 16);
-    }
-
-    #[test]
-    fn several_processes_make_streams_and_what_is_alone_stays_so() {
-        let fan = Fan {
-            producers: 3,
-            consumers: 2,
-        };
-        let rows = entries(&contenders(), &[64], fan);
-        for row in &rows {
-            let is_alone = row.contender.name == "limit-memcpy";
-            assert_eq!(row.fan.is_pair(), is_alone, "{:?}", row.contender);
-            assert_eq!(row.figures(), Figures::Stream, "{:?}", row.contender);
-        }
-        assert!(rows.iter().any(|row| row.contender.is_alone()));
     }
 }

@@ -60,7 +60,12 @@ fn every_contender_reports_in_the_format() {
         }
     }
     for wait in ["spin", "spin-park", "park"] {
-        for ring in ["ring-spsc", "ring-spsc-bytes"] {
+        for ring in [
+            "ring-spsc",
+            "ring-spsc-bytes",
+            "ring-mpmc",
+            "ring-mpmc-bytes",
+        ] {
             assert_eq!(row(&report, ring, wait)["status"], "ok");
         }
     }

@@ -11,7 +11,13 @@ use serde_json::Value;
 use support::{TINY, await_marked, count_marked, is_clean, row, run, start_endless, tiny_report};
 
 /// What can be shared by several processes, with its way of waiting.
-const SHARED: [(&str, &str); 7] = [
+const SHARED: [(&str, &str); 13] = [
+    ("ring-mpmc", "spin"),
+    ("ring-mpmc", "spin-park"),
+    ("ring-mpmc", "park"),
+    ("ring-mpmc-bytes", "spin"),
+    ("ring-mpmc-bytes", "spin-park"),
+    ("ring-mpmc-bytes", "park"),
     ("pipe", "park"),
     ("fifo", "park"),
     ("unix-dgram", "park"),
@@ -58,7 +64,7 @@ fn what_cannot_be_shared_says_why() {
     let names = SHARED.map(|(name, _)| name);
     for row in rows(&report) {
         let name = row["contender"].as_str().unwrap();
-        if names.contains(&name) || name == "limit-memcpy" || name.starts_with("ring-mpmc") {
+        if names.contains(&name) || name == "limit-memcpy" {
             continue;
         }
         assert_eq!(row["status"], "unavailable", "{name}");
@@ -113,6 +119,62 @@ fn planted_faults_are_counted_over_all_receivers() {
         }
         assert!(row["stream"]["ns_per_message"].is_null(), "{fault}");
     }
+}
+
+#[test]
+fn one_stopped_in_the_middle_of_a_message_is_measured_against_none() {
+    for who in ["producer", "consumer"] {
+        let (code, report) = tiny_report(&[
+            "--contender",
+            "ring-mpmc*",
+            "--contender",
+            "pipe",
+            "--producers",
+            "2",
+            "--consumers",
+            "2",
+            "--stopped",
+            who,
+        ]);
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(report["settings"]["stopped"], who);
+        let (with, without): (Vec<_>, Vec<_>) =
+            rows(&report).iter().partition(|row| row["stopped"] == who);
+        assert_eq!((with.len(), without.len()), (7, 6));
+        for row in with {
+            if row["contender"] == "pipe" {
+                assert_eq!(row["status"], "unavailable");
+                continue;
+            }
+            assert_eq!(row["status"], "ok", "{row:#}");
+            assert!(is_clean(row), "{row:#}");
+            assert!(row["ratio_to_undisturbed"].as_f64().unwrap() > 0.0);
+        }
+        for row in without {
+            assert!(row["stopped"].is_null() && row["ratio_to_undisturbed"].is_null());
+        }
+    }
+}
+
+#[test]
+fn a_stopped_process_does_not_outlive_the_run() {
+    let more = [
+        "--contender",
+        "ring-mpmc/park",
+        "--producers",
+        "2",
+        "--stopped",
+        "producer",
+    ];
+    // Two that send, one that receives; in half of the sessions also the one that is stopped.
+    let (mut child, mark) = start_endless("fan-stopped", &more, 4);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(count_marked(&mark), 0);
+    let (mut child, mark) = start_endless("fan-stopped-killed", &more, 4);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    await_marked(&mark, 0);
 }
 
 #[test]

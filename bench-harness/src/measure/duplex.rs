@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use memmap2::MmapMut;
+use nix::sys::signal::{Signal, raise};
 
 use super::crowd::run_crowd;
 use super::exchange::{answer, initiate};
@@ -12,10 +13,11 @@ use super::latency::Recorder;
 use super::pacing::Pacing;
 use super::pattern::{Lengths, Pattern};
 use super::station::{RunError, Station, Stop};
+use crate::fan::Stopped;
 use crate::job::{Fault, Job, RunKind, SideReport, Task};
 use crate::payload::{Frame, RecordContent, Records};
 use crate::shared::{SharedPage, Side};
-use crate::transport::{Receiver, Sender, Transport};
+use crate::transport::{Receiver, Sender, Ticket, Transport};
 
 /// The ends of the links that a process holds. The way back exists only where round trips are made.
 enum Ends<Tx, Rx> {
@@ -25,6 +27,9 @@ enum Ends<Tx, Rx> {
 
 /// Does the job of one measured process over a transport.
 pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) -> SideReport {
+    if let Task::Hold { who } = job.task {
+        return hold(transport, &job.forward, who);
+    }
     if !job.fan.is_pair() {
         return run_crowd(transport, job, page);
     }
@@ -33,6 +38,18 @@ pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) 
         .join(|| join(transport, job))
         .and_then(|ends| work(&mut station, ends));
     station.into_report(&done)
+}
+
+/// Stops in the middle of a message, for good: the coordinator ends this process when it ends the session.
+fn hold<T: Transport>(transport: &T, link: &Ticket, who: Stopped) -> SideReport {
+    let stop = || {
+        // It can't fail: the signal is a valid one.
+        let _ = raise(Signal::SIGSTOP);
+    };
+    match transport.hold(link, who, stop) {
+        Ok(()) => SideReport::failed(format!("the stopped {who} was let go on")),
+        Err(error) => SideReport::failed(format!("the {who} that was to stop failed: {error}")),
+    }
 }
 
 /// Opens the ends in the same order on both sides, so that ends that wait for each other meet.
@@ -83,6 +100,7 @@ fn work<Tx: Sender, Rx: Receiver>(
             Ok(())
         }
         Task::Payload { file, frame } => payload(station, &mut ends, file, *frame),
+        Task::Hold { .. } => Err(station.fail("whoever holds is not measured".to_owned())),
     }
 }
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::table::plain_table;
+use crate::entry::Entry;
 use crate::fan::Fan;
-use crate::scenario::{Entry, capacity_for};
+use crate::scenario::capacity_for;
 use crate::transport::registry::contenders;
 use crate::transport::{Class, LinkError, LinkShape, WaitMode};
 

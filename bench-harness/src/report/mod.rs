@@ -10,6 +10,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::fan::Stopped;
 use crate::machine::Environment;
 use crate::payload::Profile;
 use crate::results::{Quietness, Status};
@@ -62,12 +63,19 @@ pub struct Settings {
     pub producers: u32,
     /// Processes that receive over it.
     pub consumers: u32,
+    /// One more, that is stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
 }
 
 impl Settings {
     /// Whether more than one process was on a side.
     pub fn has_several(&self) -> bool {
         self.producers > 1 || self.consumers > 1
+    }
+
+    /// Whether every contender could be expected to have it.
+    pub fn is_plain(&self) -> bool {
+        !self.has_several() && self.stopped.is_none()
     }
 }
 
@@ -108,6 +116,7 @@ impl Report {
                 verify: plan.verify,
                 producers: plan.fan.producers,
                 consumers: plan.fan.consumers,
+                stopped: plan.stopped,
             },
             payload,
             incomplete: campaign.is_incomplete,

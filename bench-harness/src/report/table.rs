@@ -111,7 +111,7 @@ impl Report {
             };
             // Most can't be shared by several processes; they are listed below with the reason, and would fill the table with dashes.
             let is_told =
-                |row: &&Figures| !self.settings.has_several() || row.status != Status::Unavailable;
+                |row: &&Figures| self.settings.is_plain() || row.status != Status::Unavailable;
             let rows: Vec<&Figures> = self
                 .results
                 .iter()

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Trouble};
+use crate::entry::Entry;
 use crate::job::Task;
 use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::integrity::Tally;
 use crate::measure::pattern::Lengths;
 use crate::results::{Quietness, Round, Row, Status};
-use crate::scenario::{Entry, PayloadPlan, Plan};
+use crate::scenario::{PayloadPlan, Plan};
 use crate::transport::{LinkError, LinkShape, WaitMode};
 
 /// Under the limit of the time for the whole run a figure is still the median of so many rounds.
@@ -94,7 +95,7 @@ impl Campaign {
         let entry = self.rows[index].entry;
         let mut result = measure(plan, coordinator, &entry, round);
         if let Err(Trouble::Failed(reason)) = &result {
-            let name = entry.contender.full_name();
+            let name = entry.name();
             self.warnings.push(format!(
                 "{name} failed in round {round} and was run again: {reason}"
             ));
@@ -161,6 +162,10 @@ fn measure(
         let outcome = send_payload(plan, payload, coordinator, entry)?;
         return Ok(gain(round, Tally::default(), &outcome));
     }
+    if entry.stopped.is_some() && !entry.contender.mechanism.can_hold() {
+        let reason = "no process can be told to stop in the middle of its messages, as one of a ring for many can";
+        return Err(Trouble::Unavailable(reason.to_owned()));
+    }
     let is_check_due = entry.contender.has_content() && (round == 1 || plan.verify);
     let checked = if is_check_due {
         check(plan, coordinator, entry)?
@@ -213,7 +218,7 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
         fault: plan.fault,
     };
     coordinator
-        .run(&entry.contender, links, task, TIME_LIMIT)
+        .run(&entry.contender, links, task, TIME_LIMIT, entry.stopped)
         .map(|outcome| outcome.tally)
 }
 
@@ -252,7 +257,7 @@ fn run_windows(
             .then(|| nanoseconds(windows.round_trip)),
     };
     let time_limit = 10 * PATIENCE + 20 * (windows.stream + windows.round_trip);
-    coordinator.run(&entry.contender, links, task, time_limit)
+    coordinator.run(&entry.contender, links, task, time_limit, entry.stopped)
 }
 
 fn send_payload(
@@ -269,7 +274,7 @@ fn send_payload(
     // At least 1 MB/s and 10,000 messages/s.
     let profile = &payload.profile;
     let time = Duration::from_micros(profile.bytes + 100 * profile.records);
-    coordinator.run(&entry.contender, links, task, 10 * PATIENCE + time)
+    coordinator.run(&entry.contender, links, task, 10 * PATIENCE + time, None)
 }
 
 #[cfg(test)]

@@ -4,12 +4,16 @@ use std::fmt::Display;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, ChildStdout};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 
 use super::interrupt::Interrupt;
 use super::spawn;
+use crate::fan::Stopped;
 use crate::job::{Job, SideReport, Task, reconcile};
 use crate::machine::stolen_ns;
 use crate::measure::integrity::Tally;
@@ -111,7 +115,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Runs one session to its end, which comes at the latest after `time_limit`.
+    /// Runs one session to its end, which comes at the latest after `time_limit`. With `stopped`, one more process is in the middle of a
+    /// message all the while.
     ///
     /// # Errors
     /// See [`Trouble`].
@@ -121,6 +126,7 @@ impl Coordinator {
         mut links: Links,
         task: Task,
         time_limit: Duration,
+        stopped: Option<Stopped>,
     ) -> Result<Outcome, Trouble> {
         let page = SharedPage::create()?;
         let capacity = links.capacity();
@@ -141,6 +147,10 @@ impl Coordinator {
             task,
         };
         let cores = self.placement.cores();
+        // Kept until the others have ended, and then killed where it stands.
+        let _stopped = stopped
+            .map(|who| Process::start_and_stop(&job, who))
+            .transpose()?;
         let stolen_before_ns = stolen_ns(&cores);
         let mut processes = Vec::with_capacity(fan.processes());
         for seat in fan.seats() {
@@ -259,6 +269,40 @@ impl Process {
         Err(io::Error::other(
             "the measured process has no standard output",
         ))
+    }
+
+    /// Starts one more process, and waits until it has stopped in the middle of a message.
+    fn start_and_stop(job: &Job, who: Stopped) -> Result<Self, Trouble> {
+        const NAP: Duration = Duration::from_millis(1);
+        let job = Job {
+            task: Task::Hold { who },
+            ..job.clone()
+        };
+        let mut process = Self::start(&job)?;
+        let pid = Pid::from_raw(process.child.id().cast_signed());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED;
+            let state = waitid(
+                Id::Pid(pid),
+                flags | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT,
+            );
+            match state.map_err(io::Error::from)? {
+                WaitStatus::Stopped(..) => return Ok(process),
+                WaitStatus::StillAlive => thread::sleep(NAP),
+                _ => {
+                    while process.report.is_none() {
+                        process.take_output()?;
+                    }
+                    let failure = process.report.take().and_then(|report| report.failure);
+                    return Err(Trouble::Failed(failure.unwrap_or_default()));
+                }
+            }
+        }
+        let patience = humantime::format_duration(PATIENCE);
+        Err(Trouble::Failed(format!(
+            "the {who} that was to stop in the middle of a message didn't within {patience}"
+        )))
     }
 
     /// Reads what is there; its end is the end of the process.

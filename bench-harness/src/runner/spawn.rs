@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::cli::SIDE_COMMAND;
-use crate::job::Job;
+use crate::job::{Job, Task};
 use crate::shared::Side;
 
 /// Starts the process and hands it its job.
@@ -52,6 +52,10 @@ pub fn end(child: &mut Child) {
 fn inherited_fds(job: &Job) -> Vec<RawFd> {
     let mut fds = vec![job.page_fd];
     let back = job.back.as_ref();
+    if let Task::Hold { .. } = job.task {
+        fds.extend(&job.forward.sender_fds);
+        return fds;
+    }
     match job.seat.side {
         Side::Left => {
             fds.extend(&job.forward.sender_fds);

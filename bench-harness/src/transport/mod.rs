@@ -51,7 +51,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fan::Fan;
+use crate::fan::{Fan, Stopped};
 
 /// Contenders of different classes are never ranked together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -262,6 +262,19 @@ pub trait Transport: Sync {
     /// more than one process on a side.
     fn refuses(&self, _shape: &LinkShape) -> Option<String> {
         Some(ONE_TO_ONE.to_owned())
+    }
+
+    /// Whether [`Self::hold`] can be had.
+    fn can_hold(&self) -> bool {
+        false
+    }
+
+    /// Joins as one more participant, gets into the middle of a message, and calls `stop` there.
+    ///
+    /// # Errors
+    /// What the mechanism says; that it can't, where there is no middle that a process could be in.
+    fn hold(&self, _ticket: &Ticket, _who: Stopped, _stop: fn()) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Joins as the sender; called in a measured process.

@@ -23,6 +23,11 @@ pub trait Mechanism: Sync {
         Some(ONE_TO_ONE.to_owned())
     }
 
+    /// Whether a further process can be stopped in the middle of a message.
+    fn can_hold(&self) -> bool {
+        false
+    }
+
     /// Does a job; called in a measured process.
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport;
 }
@@ -34,6 +39,10 @@ impl<T: Transport> Mechanism for T {
 
     fn refuses(&self, shape: &LinkShape) -> Option<String> {
         Transport::refuses(self, shape)
+    }
+
+    fn can_hold(&self) -> bool {
+        Transport::can_hold(self)
     }
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {

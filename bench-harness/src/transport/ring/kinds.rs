@@ -23,6 +23,9 @@ pub trait Kind: Debug + Sync + 'static {
     /// The names of the typed ring and of the one of bytes.
     const NAMES: [&'static str; 2];
 
+    /// Whether a process can be stopped in the middle of a message without stopping the others for good.
+    const CAN_HOLD: bool;
+
     /// Why it can't be shared by as many processes as the shape says.
     fn refuses(shape: &LinkShape) -> Option<String>;
 
@@ -239,6 +242,8 @@ kind!(
     shm_ringbuf,
     |_| Config::spsc(),
     {
+        const CAN_HOLD: bool = false;
+
         fn refuses(_: &LinkShape) -> Option<String> {
             Some(ONE_TO_ONE.to_owned())
         }
@@ -266,6 +271,8 @@ kind!(
     multi,
     |request| Config::mpmc().cell(request.cell),
     {
+        const CAN_HOLD: bool = true;
+
         fn refuses(_: &LinkShape) -> Option<String> {
             None
         }

@@ -4,6 +4,7 @@
 //! The segment is an anonymous one, handed over by its descriptor. Messages are published and released one by one, as a
 //! plain `send` and `recv` do it; batches are never used.
 
+mod hold;
 mod kinds;
 
 use std::fmt::Debug;
@@ -17,6 +18,7 @@ use shm_semaphore::Deadline;
 
 use super::registry::Mechanism;
 use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, WaitMode, join};
+use crate::fan::Stopped;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
@@ -95,6 +97,10 @@ impl<K: Kind> Mechanism for RingTyped<K> {
         K::refuses(shape)
     }
 
+    fn can_hold(&self) -> bool {
+        K::CAN_HOLD
+    }
+
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
         let len = job.forward.message_len_max;
         with_any_slots!(len, self.0, |transport| run_transport(&transport, job, page), else {
@@ -124,6 +130,11 @@ impl<K: Kind, const N: usize> Transport for Slots<K, N> {
             wait: wait_of(self.0),
         };
         create::<K, [u64; N]>(&request, shape, |messages| messages)
+    }
+
+    fn hold(&self, ticket: &Ticket, who: Stopped, stop: fn()) -> io::Result<()> {
+        let fd = join::adopt(&ticket.sender_fds)?;
+        hold::hold_typed::<[u64; N]>(fd, wait_of(self.0), who, stop)
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<Self::Tx> {
@@ -234,6 +245,15 @@ impl<K: Kind> Transport for RingBytes<K> {
 
     fn refuses(&self, shape: &LinkShape) -> Option<String> {
         K::refuses(shape)
+    }
+
+    fn can_hold(&self) -> bool {
+        K::CAN_HOLD
+    }
+
+    fn hold(&self, ticket: &Ticket, who: Stopped, stop: fn()) -> io::Result<()> {
+        let fd = join::adopt(&ticket.sender_fds)?;
+        hold::hold_bytes(fd, wait_of(self.0), ticket.message_len_max, who, stop)
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<Self::Tx> {
