@@ -126,6 +126,9 @@ pub(crate) struct Producer {
     /// Stop after so many.
     #[arg(long, default_value_t = u64::MAX)]
     count: u64,
+    /// Send only batches, as a whole.
+    #[arg(long)]
+    only_whole: bool,
 }
 
 impl Producer {
@@ -191,7 +194,11 @@ impl<P: Sender> Sending<'_, P> {
     fn turn(&mut self) -> Result<(), (String, Ending)> {
         let work = &self.role.work;
         let holds = work.pauses_now(&mut self.random);
-        let way = SendWay::ALL[self.random.usize(..SendWay::ALL.len())];
+        let way = if self.role.only_whole {
+            [SendWay::Exact, SendWay::TryExact][self.random.usize(..2)]
+        } else {
+            SendWay::ALL[self.random.usize(..SendWay::ALL.len())]
+        };
         let is_batch = way.is_batch() && !holds;
         let most = if is_batch {
             self.random.u64(1..=work.batch as u64)
