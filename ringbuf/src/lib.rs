@@ -51,14 +51,14 @@ pub mod wait;
 #[cfg(not(loom))]
 pub use bytemuck;
 #[cfg(not(loom))]
-pub use endpoint::{
-    Claim, Config, Consumer, Message, OpenOptions, Producer, Received, Ring, unlink,
-};
+pub use endpoint::{Config, Message, Multi, OpenOptions, Redelivery, Spsc, Topology, unlink};
 #[cfg(not(loom))]
 pub use error::Error;
 pub use error::{Corruption, RecvError, SendError};
 #[cfg(not(loom))]
-pub use participants::Peer;
+pub use participants::table::Participant;
+#[cfg(not(loom))]
+pub use participants::{Attendance, Peer};
 pub use role::Role;
 #[cfg(not(loom))]
 pub use segment::layout::PayloadType;
@@ -66,3 +66,51 @@ pub use shm_semaphore::Deadline;
 #[cfg(not(loom))]
 pub use shm_semaphore::Pollable;
 pub use wait::Wait;
+
+/// A ring for one producer and one consumer; see [`Config::spsc`].
+#[cfg(not(loom))]
+pub type Ring<M> = endpoint::Ring<M, Spsc>;
+/// The producer of a [`Ring`].
+#[cfg(not(loom))]
+pub type Producer<M> = endpoint::Producer<M, Spsc>;
+/// The consumer of a [`Ring`].
+#[cfg(not(loom))]
+pub type Consumer<M> = endpoint::Consumer<M, Spsc>;
+/// A message of a [`Ring`] that is read in place.
+#[cfg(not(loom))]
+pub type Received<'a, M> = endpoint::Received<'a, M, Spsc>;
+/// A message of a [`Ring`] that is written in place.
+#[cfg(not(loom))]
+pub type Claim<'a, M> = endpoint::Claim<'a, M, Spsc>;
+
+/// Rings for many producers, many consumers, or both; see [`Config::mpmc`], [`Config::mpsc`] and [`Config::spmc`].
+///
+/// ```
+/// use shm_ringbuf::{Config, multi};
+/// # let name = format!("/doc-example-multi-{}", std::process::id());
+/// # let name = name.as_str();
+///
+/// let ring = Config::mpmc().create::<u64>(name)?;
+/// ring.producer()?.send(42)?;
+///
+/// let mut consumer = multi::Ring::<u64>::open(name)?.consumer()?;
+/// assert_eq!(consumer.recv()?, 42);
+/// # shm_ringbuf::unlink(name)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(not(loom))]
+pub mod multi {
+    use crate::Multi;
+    use crate::endpoint;
+
+    /// A ring for many.
+    pub type Ring<M> = endpoint::Ring<M, Multi>;
+    /// One of the producers of a [`Ring`].
+    pub type Producer<M> = endpoint::Producer<M, Multi>;
+    /// One of the consumers of a [`Ring`].
+    pub type Consumer<M> = endpoint::Consumer<M, Multi>;
+    /// A message of a [`Ring`] that is read in place.
+    pub type Received<'a, M> = endpoint::Received<'a, M, Multi>;
+    /// A message of a [`Ring`] that is written in place.
+    pub type Claim<'a, M> = endpoint::Claim<'a, M, Multi>;
+}

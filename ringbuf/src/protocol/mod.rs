@@ -3,6 +3,7 @@
 
 pub mod cursor;
 pub mod ends;
+pub mod multi;
 pub mod position;
 pub mod presence;
 pub mod records;

@@ -46,6 +46,11 @@ pub trait Look {
 
     /// Whether the other side waited on our processor lately, so that spinning would only keep it away.
     fn shares_processor(&mut self, now: Deadline) -> bool;
+
+    /// Until when to sleep at most, if not until a notification: what is waited for may be for us to change.
+    fn looks_again_at(&mut self, _now: Deadline) -> Deadline {
+        Deadline::NEVER
+    }
 }
 
 /// An endpoint's way of waiting, with what it has learnt.
@@ -167,8 +172,10 @@ impl Waiter {
             if now >= deadline {
                 return Ok(Waited::TimedOut);
             }
-            look.gate()
-                .wait(key, deadline.min(self.probed.plus_ns(PROBE_EVERY_NS)));
+            let until = deadline
+                .min(self.probed.plus_ns(PROBE_EVERY_NS))
+                .min(look.looks_again_at(now));
+            look.gate().wait(key, until);
         }
     }
 

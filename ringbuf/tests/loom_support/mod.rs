@@ -1,6 +1,8 @@
 //! What the models of both forms share.
 #![allow(dead_code, reason = "each model uses a part")]
 
+pub mod multi;
+
 use loom::thread;
 use shm_ringbuf::protocol::ends::{ReadSide, WriteSide};
 use shm_ringbuf::protocol::records::{RecordReader, RecordWriter, record_len};
