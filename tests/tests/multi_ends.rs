@@ -457,7 +457,7 @@ fn five_hundred_take_part_at_once_and_get_all_messages_through() {
     assert_eq!(rx.try_recv(), Err(RecvError::OwnerDied));
     let states = ring.participants().unwrap();
     let count = |state: &str| {
-        let states = states.iter().map(|one| format!("{:?}", one.state));
+        let states = states.iter().map(|one| format!("{:?}", one.attendance));
         states.filter(|found| found == state).count()
     };
     assert_eq!(count("Attached"), 1, "we alone");
@@ -538,7 +538,7 @@ fn who_takes_part_is_told_with_role_process_and_fate() {
         let list = ring.participants().unwrap();
         let state_of = |pid: u32, role: Role| {
             let found = list.iter().find(|one| one.pid == pid && one.role == role);
-            found.map(|one| format!("{:?}", one.state))
+            found.map(|one| format!("{:?}", one.attendance))
         };
         let states = [
             state_of(std::process::id(), Role::Producer),

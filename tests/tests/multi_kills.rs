@@ -329,7 +329,7 @@ where
         let found = consumer.receive_messages(RecvWay::TryGuard, 1, PATIENCE, &mut |_| ());
         assert_eq!(found, Err(Ending::Empty), "in lap {lap}");
     }
-    ring.dropped()
+    ring.dropped().unwrap()
 }
 
 fn besiege(plan: Plan) {
