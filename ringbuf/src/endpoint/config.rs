@@ -45,7 +45,7 @@ const OPEN_OR_CREATE_ROUNDS: usize = 64;
 /// # Ok::<(), shm_ringbuf::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Config<K: Topology> {
+pub struct Config<K: Topology = Spsc> {
     capacity: Option<usize>,
     mode: u32,
     tag: u64,
@@ -320,7 +320,7 @@ impl<K: Topology> Config<K> {
 /// # Ok::<(), shm_ringbuf::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct OpenOptions<K: Topology> {
+pub struct OpenOptions<K: Topology = Spsc> {
     tag: u64,
     owner: Option<u32>,
     topology: PhantomData<K>,

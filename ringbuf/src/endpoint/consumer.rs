@@ -49,7 +49,9 @@ impl<M: Message + ?Sized, K: Topology> Consumer<M, K> {
     }
 
     /// Leaves the ring; the same as dropping the consumer.
-    pub fn close(self) {}
+    pub fn close(self) {
+        drop(self);
+    }
 }
 
 impl<M> Consumer<M, Spsc>
@@ -103,7 +105,9 @@ impl<M: Message + ?Sized, K: Topology> Received<'_, M, K> {
     }
 
     /// Gives its space back; the same as dropping it.
-    pub fn release(self) {}
+    pub fn release(self) {
+        drop(self);
+    }
 }
 
 impl<M: Message + ?Sized, K: Topology> Drop for Received<'_, M, K> {

@@ -50,7 +50,9 @@ impl<M: Message + ?Sized, K: Topology> Producer<M, K> {
     }
 
     /// Leaves the ring; the same as dropping the producer.
-    pub fn close(self) {}
+    pub fn close(self) {
+        drop(self);
+    }
 }
 
 impl<M> Producer<M, Spsc>

@@ -193,6 +193,9 @@ impl Mapped {
     }
 
     /// Asks the kernel for the dead, if nobody did so lately, and marks them.
+    ///
+    /// # Errors
+    /// [`Corruption`] of a seat.
     pub fn look_around(&self, now: Deadline) -> Result<(), Corruption> {
         let asked_at = &self.view().many().notes.asked_at_ns;
         let now_ns = now.as_monotonic_ns();
@@ -247,6 +250,9 @@ impl Mapped {
     }
 
     /// How a side ended: `None` while somebody is attached there, or nobody ever was.
+    ///
+    /// # Errors
+    /// [`Corruption`] of a seat.
     pub fn end_of(&self, role: Role) -> Result<Option<End>, Corruption> {
         let mut end = None;
         for (_, record) in self.taken_seats() {

@@ -215,22 +215,17 @@ impl ByteCells for MappedBytes {
 
     #[inline]
     unsafe fn write(&self, index: Index, offset: u64, bytes: &[u8]) {
-        // SAFETY: the run begins in the first image and is no longer than the ring, so it ends in the second at the latest; the
-        // protocol has given us these bytes.
-        unsafe {
-            self.byte_ptr(index)
-                .add(offset as usize)
-                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
-        };
+        // SAFETY: the run begins in the first image and is no longer than the ring, so it ends in the second at the latest.
+        let start = unsafe { self.byte_ptr(index).add(offset as usize) };
+        // SAFETY: as above, and the protocol has given us these bytes.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     #[inline]
     unsafe fn read(&self, index: Index, offset: u64, bytes: &mut [u8]) {
         // SAFETY: as for writing.
-        unsafe {
-            self.byte_ptr(index)
-                .add(offset as usize)
-                .copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len())
-        };
+        let start = unsafe { self.byte_ptr(index).add(offset as usize) };
+        // SAFETY: as above, and the protocol has given us these bytes.
+        unsafe { start.copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
     }
 }

@@ -189,10 +189,6 @@ impl<K: Topology> Producer<[u8], K> {
 /// # Writing a byte message in place
 ///
 /// Bytes that are not written hold what an earlier lap left there. `io::Write` goes on where it stopped.
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "it is what was claimed, not a collection"
-)]
 impl<K: Topology> Claim<'_, [u8], K> {
     /// The bytes that were claimed.
     pub fn len(&self) -> usize {
@@ -218,13 +214,10 @@ impl<K: Topology> Claim<'_, [u8], K> {
             "{} bytes at {offset} lie outside a claim of {len}",
             bytes.len()
         );
-        // SAFETY: within the claim, whose bytes are contiguous and ours to write.
-        unsafe {
-            self.sender
-                .claim_ptr()
-                .add(offset)
-                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        }
+        // SAFETY: within the claim, whose bytes are contiguous.
+        let start = unsafe { self.sender.claim_ptr().add(offset) };
+        // SAFETY: as above, and they are ours to write.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     /// The bytes in place.

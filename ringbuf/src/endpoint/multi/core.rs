@@ -227,7 +227,7 @@ impl<C: InSegment> Endpoint<C> {
                 self.waiter.wait_until(deadline, burst, &mut look)
             }
         };
-        self.finish(waited)
+        self.remember(waited)
     }
 
     /// Arms the descriptor unless `attempt` has an answer.
@@ -245,20 +245,16 @@ impl<C: InSegment> Endpoint<C> {
             attempt,
         };
         let prepared = self.waiter.prepare(Deadline::now(), &mut look);
-        match self.finish(prepared) {
-            Ok(Some(key)) => {
-                pollable.arm(key);
-                true
-            }
-            Ok(None) | Err(_) => {
-                pollable.disarm();
-                false
-            }
-        }
+        let Ok(Some(key)) = self.remember(prepared) else {
+            pollable.disarm();
+            return false;
+        };
+        pollable.arm(key);
+        true
     }
 
-    /// Whoever waits or gives up must not look as if it were about to do something.
-    fn finish<T>(&mut self, result: Result<T, Stop>) -> Result<T, Stop> {
+    /// Remembers a corruption for good.
+    fn remember<T>(&mut self, result: Result<T, Stop>) -> Result<T, Stop> {
         if let Err(Stop::Corrupt(corruption)) = result {
             self.party.corruption = Some(corruption);
         }

@@ -75,12 +75,11 @@ impl Patience {
         let (base_ns, cell_len, waits) = (self.base_ns, self.cell_len, &mut self.waits);
         let resolved = member.resolve(at, seen, |seat, intent| {
             let same = |wait: &&(usize, Intent, u64)| (wait.0, wait.1) == (seat, intent);
-            let since_ns = match waits.iter().find(same) {
-                Some(&(_, _, since_ns)) => since_ns,
-                None => {
-                    waits.push((seat, intent, now_ns));
-                    now_ns
-                }
+            let since_ns = if let Some(&(_, _, since_ns)) = waits.iter().find(same) {
+                since_ns
+            } else {
+                waits.push((seat, intent, now_ns));
+                now_ns
             };
             let bytes_ns = intent.cells().saturating_mul(cell_len) * NS_PER_BYTE;
             let patience_ns = base_ns.saturating_add(bytes_ns) << intent.retries();

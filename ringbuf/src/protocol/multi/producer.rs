@@ -181,10 +181,9 @@ impl<S: Cells> Member<S> {
         }
         let position = seen.position_near(at, self.capacity());
         match kind {
-            Kind::Free => {}
             // Its claimer may still be writing there.
             Kind::Void if self.is_covered(Act::Put, position) => return Ok(Use::Stuck),
-            Kind::Void => {}
+            Kind::Free | Kind::Void => {}
             Kind::Ready | Kind::Part => return Ok(Use::Stuck),
             Kind::Drained => {
                 self.finish_release(position, seen);
