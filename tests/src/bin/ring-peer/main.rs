@@ -1,5 +1,6 @@
 //! Plays the other process in the tests: one role a subcommand, one printed line an event.
 
+mod crowd;
 mod endure;
 mod events;
 mod fork;
@@ -10,6 +11,7 @@ mod obedient;
 mod overlay;
 mod participant;
 mod permits;
+mod puppet;
 mod race;
 mod sandbox;
 mod scribble;
@@ -61,6 +63,12 @@ enum Role {
     JournaledProducer(journaled::Producer),
     /// Receive until the producer closes or killed, and keep a journal.
     JournaledConsumer(journaled::Consumer),
+    /// Be several producers and consumers of one ring that do what they are told.
+    Puppet(puppet::Puppet),
+    /// Send to a ring of several producers and consumers, and keep a ledger.
+    CrowdProducer(crowd::Producer),
+    /// Receive from one, and keep a ledger.
+    CrowdConsumer(crowd::Consumer),
     /// Create, open, attach and unlink at a given instant, when told.
     Racer(race::Racer),
     /// Create and unlink one name, again and again, until killed.
@@ -136,6 +144,9 @@ fn main() {
         Role::Consumer(role) => role.play(),
         Role::JournaledProducer(role) => role.play(),
         Role::JournaledConsumer(role) => role.play(),
+        Role::Puppet(role) => role.play(),
+        Role::CrowdProducer(role) => role.play(),
+        Role::CrowdConsumer(role) => role.play(),
         Role::Racer(role) => role.play(),
         Role::Creator(role) => role.play(),
         Role::Churn(role) => role.play(),
