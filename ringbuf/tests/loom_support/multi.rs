@@ -267,6 +267,18 @@ impl Party {
         got.released.append(&mut got.held);
     }
 
+    /// Takes so many cells from the head on at once, and says what is in them.
+    pub fn take_and_see(&mut self, cells: u64) -> Vec<Arrived> {
+        let at = self.member.head();
+        assert!(self.member.take(at, cells));
+        let mut seen = Vec::new();
+        while (seen.len() as u64) < cells {
+            let taken = self.member.ready_at(at.plus(seen.len() as u64));
+            seen.extend(self.read(taken.unwrap()));
+        }
+        seen
+    }
+
     /// Receives one message, spinning while the ring is empty.
     pub fn recv(&mut self) -> Arrived {
         let mut got = Got::default();
@@ -279,15 +291,17 @@ impl Party {
     /// Everything that is there: what dead consumers had, and what is in order.
     pub fn drain(&mut self) -> Vec<Arrived> {
         let mut got = Got::default();
-        self.recover(&mut got);
+        self.recover(0, &mut got);
         while self.try_recv(&mut got) {}
         got.released
     }
 
-    /// Takes over what dead consumers had, all of it.
-    pub fn recover(&mut self, got: &mut Got) {
+    /// Takes over what dead consumers had, from this position on.
+    pub fn recover(&mut self, from: u64, got: &mut Got) {
         self.each_taken(|party, taken| {
-            party.take_over(taken, got);
+            if taken.position.0 >= from {
+                party.take_over(taken, got);
+            }
         });
         self.member.retract();
     }

@@ -95,7 +95,8 @@ pub struct Receiver {
     pub seat: usize,
     pub patience: Patience,
     pub attempts: usize,
-    pub recovers: bool,
+    /// From this position on, or from the oldest.
+    pub recovers: Option<u64>,
     pub drops: bool,
     pub fate: Fate,
 }
@@ -106,7 +107,7 @@ impl Receiver {
             seat,
             patience: Patience::Endless,
             attempts,
-            recovers: false,
+            recovers: None,
             drops: false,
             fate: Fate::Lives,
         }
@@ -117,8 +118,12 @@ impl Receiver {
     }
 
     pub fn recovers(self) -> Self {
+        self.recovers_from(0)
+    }
+
+    pub fn recovers_from(self, position: u64) -> Self {
         Self {
-            recovers: true,
+            recovers: Some(position),
             ..self
         }
     }
@@ -135,8 +140,8 @@ impl Receiver {
         let mut got = Got::default();
         got.was_cut = self.fate.run(cells, self.seat, || {
             let mut party = Party::new(cells, self.seat, self.patience).that_drops(self.drops);
-            if self.recovers {
-                party.recover(&mut got);
+            if let Some(from) = self.recovers {
+                party.recover(from, &mut got);
             }
             for _ in 0..self.attempts {
                 party.try_recv(&mut got);
@@ -151,6 +156,16 @@ impl Receiver {
     }
 }
 
+/// One seat that receives first, and then sends.
+pub fn spawn_both(
+    cells: &HeapCells,
+    receiver: Receiver,
+    sender: Sender,
+) -> JoinHandle<(Got, Sent)> {
+    let cells = cells.clone();
+    thread::spawn(move || (receiver.run(&cells), sender.run(&cells)))
+}
+
 /// A producer that claims so many cells, once, and gives the claim up. Says whether it was cut short.
 pub fn spawn_aborter(cells: &HeapCells, seat: usize, claimed: u64, fate: Fate) -> JoinHandle<bool> {
     let cells = cells.clone();
@@ -162,6 +177,17 @@ pub fn spawn_aborter(cells: &HeapCells, seat: usize, claimed: u64, fate: Fate) -
             }
         })
     })
+}
+
+/// A consumer takes so many cells at once, sees what is in them, and is dead then.
+pub fn die_holding(cells: &HeapCells, seat: usize, taken: u64) -> Got {
+    let mut party = Party::new(cells, seat, Patience::Endless);
+    let held = party.take_and_see(taken);
+    cells.bury(seat);
+    Got {
+        held,
+        ..Got::default()
+    }
 }
 
 /// What becomes of what a consumer had that ended.
