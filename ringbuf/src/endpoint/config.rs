@@ -58,11 +58,11 @@ pub struct Config<K: Topology = Spsc> {
 /// What happens to a message that a consumer had taken and not released when it died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Redelivery {
-    /// It is delivered again, to another consumer and marked as [`redelivered`](crate::multi::Received::redelivered). If 30 consumers die over it, one after
+    /// It is delivered again, to another consumer and marked as `redelivered`. If 30 consumers die over it, one after
     /// the other, it is dropped and counted.
     #[default]
     Mark,
-    /// It is dropped and counted (see [`dropped`](crate::multi::Ring::dropped)).
+    /// It is dropped and counted (see `dropped` of the ring).
     Drop,
 }
 
@@ -239,7 +239,7 @@ impl<K: Topology> Config<K> {
     }
 
     /// Makes a ring without a name: a sealed memfd, to be inherited or passed over a Unix socket
-    /// (see [`Ring::from_fd`]).
+    /// (see [`OpenOptions::from_fd`]).
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::InvalidConfig`], [`Error::Os`].

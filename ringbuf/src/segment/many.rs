@@ -125,7 +125,7 @@ pub struct Notes {
 pub struct Seat {
     /// See [`Intent`](crate::protocol::multi::intent::Intent).
     pub intent: AtomicU64,
-    /// Who sits here; see [`Life`](crate::participants::Life).
+    /// Who sits here, and what became of it.
     pub life: AtomicU64,
     /// The process, as it saw itself. Told to people; proves nothing.
     pub pid: AtomicU64,

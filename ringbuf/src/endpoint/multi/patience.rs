@@ -28,6 +28,8 @@ pub(super) struct Patience {
     looks: u32,
     /// When it is asked next who has made the claim; zero before the clock was read.
     asks_at_ns: u64,
+    /// A cell in use lies in the way of the tail.
+    has_cell_in_use: bool,
     /// Since when it waits for which intent of which seat.
     waits: Vec<(usize, Intent, u64)>,
 }
@@ -40,6 +42,7 @@ impl Patience {
             at: None,
             looks: 0,
             asks_at_ns: 0,
+            has_cell_in_use: false,
             waits: Vec::new(),
         }
     }
@@ -97,11 +100,19 @@ impl Patience {
 
     /// Is about to sleep: when to look again, if the head is blocked.
     pub(super) fn looks_again_at(&mut self, now: Deadline) -> Deadline {
+        if self.has_cell_in_use {
+            return now.plus_ns(self.base_ns);
+        }
         if self.at.is_none() {
             return Deadline::NEVER;
         }
         self.looks = LOOKS_BEFORE_CLOCK;
         now.plus_ns(self.base_ns.max(UNASKED_NS))
+    }
+
+    /// Whether a cell in use lies in the way of the tail.
+    pub(super) fn has_cell_in_use(&mut self, has: bool) {
+        self.has_cell_in_use = has;
     }
 
     /// How long a claim of one cell is waited for.

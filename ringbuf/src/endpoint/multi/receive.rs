@@ -86,6 +86,7 @@ impl<C: InSegment> Receiver<C> {
         party.healthy()?;
         let is_usual = self.held.is_none()
             && self.kept.is_none()
+            && self.leftovers.passed.is_empty()
             && self.leftovers.searched == Some(party.mapped().left_behind());
         if is_usual {
             let front = party.member.front(|at, cell| self.leftovers.pass(at, cell));
@@ -261,12 +262,17 @@ fn attempt<C: InSegment>(
                 party.patience.end();
                 let taken = Taken { position, cell };
                 if !leftovers.fits(party, position) {
-                    let capacity = party.member.cells().capacity();
-                    let len = party.member.cells().len_at(position.index(capacity));
+                    let cells = party.member.cells();
+                    let room = taken.cells() * party.mapped().view().geometry().stride;
+                    let len = cells.len_at(position.index(cells.capacity()));
                     // It is the length of that message only if nobody has taken it meanwhile.
                     if party.member.head() == position && len > leftovers.len_max {
                         party.member.retract();
-                        return Err(Stop::TooLong(len));
+                        return Err(if len > room {
+                            Stop::Corrupt(impossible_len(len))
+                        } else {
+                            Stop::TooLong(len)
+                        });
                     }
                     continue;
                 }
@@ -285,6 +291,7 @@ fn attempt<C: InSegment>(
             Front::Empty => {
                 party.patience.end();
                 if let Some(end) = end {
+                    party.member.retract();
                     return Err(Stop::Ended(end));
                 }
                 end = party.end()?;

@@ -209,7 +209,11 @@ fn attempt<C: InSegment>(
         let waited_ns = Deadline::now().as_monotonic_ns() - since_ns;
         waited_ns >= party.patience.base_ns()
     });
-    match party.member.claim(cells, retries, passes)? {
+    let claimed = party.member.claim(cells, retries, passes)?;
+    party
+        .patience
+        .has_cell_in_use(claimed == Claimed::InUse);
+    match claimed {
         Claimed::At(at) => {
             party.patience.end();
             return Ok(Some(at));

@@ -151,14 +151,17 @@ impl<S: Cells> Member<S> {
     fn room(&self, at: Position, cells: u64) -> Result<Room, Corruption> {
         for ahead in 0..cells {
             let position = at.plus(ahead);
-            let usable = loop {
-                match self.use_of(at, position)? {
-                    Use::Again => {}
-                    usable => break usable,
+            let mut usable = Use::Again;
+            // It takes one or two changes, unless somebody undoes them.
+            for _ in 0..ROUNDS_MAX {
+                usable = self.use_of(at, position)?;
+                if !matches!(usable, Use::Again) {
+                    break;
                 }
-            };
+            }
             match usable {
-                Use::Free | Use::Again => {}
+                Use::Free => {}
+                Use::Again => return Ok(Room::Moved),
                 Use::Moved => return Ok(Room::Moved),
                 Use::Full => return Ok(Room::Full),
                 Use::Stuck => return Ok(Room::Stuck(position)),
