@@ -1,6 +1,6 @@
 //! Lock-free ring buffers in POSIX shared memory, between real processes.
 //!
-//! A ring lives in a segment that both processes map. Sending and receiving make no system call while messages flow; a side that
+//! A ring lives in a segment that all its processes map. Sending and receiving make no system call while messages flow; a side that
 //! has nothing to do spins, sleeps, or does one after the other, as it likes.
 //!
 //! ```
@@ -20,10 +20,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Many producers, many consumers
+//!
+//! [`Config::mpmc`], [`Config::mpsc`] and [`Config::spmc`] make rings for many; see [`multi`]. Their endpoints have the methods of the others.
+//!
+//! - Each message goes to one consumer, and all consumers follow one order.
+//! - Who is killed holds up nobody. What a dead consumer had taken goes to another one, marked, or is dropped and counted ([`Config::redelivery`]).
+//! - Who is stopped in the middle of a send holds up the consumers for the ring's [patience](Config::patience), and sends elsewhere when it goes on. A stopped consumer keeps the message
+//!   that it has, and both keep their cells out of use. The single side of an mpsc or spmc ring can only be waited for.
+//!
 //! # What it promises
 //!
 //! - A committed message is received exactly once, whole and in order, or stays in the ring.
-//! - Either process may be killed at any instruction. A successor takes its place and goes on: behind the last committed message as a
+//! - Any process may be killed at any instruction. In an SPSC ring a successor takes its place and goes on: behind the last committed message as a
 //!   producer, at the first message that was not released as a consumer.
 //! - A clean close ([`RecvError::Disconnected`]) and a crash ([`RecvError::OwnerDied`]) reach the other side, also while it sleeps, and differ.
 //! - Whatever a peer writes into the segment, nothing outside the mapping is touched; impossible words become
@@ -84,6 +93,8 @@ pub type Received<'a, M> = endpoint::Received<'a, M, Spsc>;
 pub type Claim<'a, M> = endpoint::Claim<'a, M, Spsc>;
 
 /// Rings for many producers, many consumers, or both; see [`Config::mpmc`], [`Config::mpsc`] and [`Config::spmc`].
+///
+/// Choose by how many there can ever be at a time. A single side costs less and can't be passed when it is stopped; both single is a ring of [`Config::spsc`].
 ///
 /// ```
 /// use shm_ringbuf::{Config, multi};
