@@ -52,7 +52,7 @@ release:
         if
         :: F(s) == 0 -> STEP( assert(AT(p) == s); AT(p) = W(FREE, 0, 0, LAP(p) + 1); released = released | BIT(m) )
         :: F(s) > 0 && M(NO_DRAINED) ->
-                STEP( AT(p + 1) = W(FREE, 0, 0, LAP(p + 1) + 1) );
+                STEP( if :: AT(p + 1) == W(PART, 0, 0, LAP(p + 1)) -> AT(p + 1) = W(FREE, 0, 0, LAP(p + 1) + 1) :: else fi );
                 STEP( assert(AT(p) == s); AT(p) = W(FREE, 0, 0, LAP(p) + 1); released = released | BIT(m) )
         :: else ->
                 STEP( assert(AT(p) == s); AT(p) = W(DRAINED, 0, F(s), LAP(p)); released = released | BIT(m) );
