@@ -137,6 +137,47 @@ const CONFIGURATIONS: &[Configuration] = &[
         &["COUNT_WITHOUT_HELP", "NO_SECOND_LOOK"],
     ),
     large(
+        "batches taken by two consumers",
+        "NP=1 NC=2 N=2 MSGS=2 TAKE_MAX=2 CRASHES=1 FREEZES=1",
+    ),
+    large(
+        "batches taken by two consumers, drop and count",
+        "NP=1 NC=2 N=2 MSGS=2 TAKE_MAX=2 DROP CRASHES=2 FREEZES=0",
+    ),
+    large("two consumers", "NP=1 NC=2 N=2 MSGS=2 CRASHES=2 FREEZES=1"),
+    large(
+        "two producers of messages of two cells",
+        "NP=2 NC=1 N=2 LEN=2 MSGS=1 CRASHES=1 FREEZES=1 PATIENCE=0",
+    ),
+    large(
+        "two producers of messages of two cells, four cells",
+        "NP=2 NC=1 N=4 LEN=2 MSGS=1 CRASHES=1 FREEZES=1",
+    ),
+    large(
+        "two producers of batches",
+        "NP=2 NC=1 N=2 LEN=2 BATCH MSGS=1 CRASHES=1 FREEZES=1 PATIENCE=0",
+    ),
+    large(
+        "messages of two cells and of one, two consumers, patience",
+        "NP=1 NC=2 N=2 LEN=2 MIXED MSGS=2 CRASHES=1 FREEZES=0",
+    ),
+    large(
+        "messages of two cells, two consumers, four cells",
+        "NP=1 NC=2 N=4 LEN=2 MSGS=2 CRASHES=1 FREEZES=0",
+    ),
+    large(
+        "two producers on one cell, patience and misfortune",
+        "NP=2 NC=1 N=1 MSGS=1 CRASHES=1 FREEZES=1",
+    ),
+    large(
+        "two consumers and seats taken again",
+        "NP=1 NC=2 N=1 MSGS=1 CRASHES=2 FREEZES=0 JOINS=1",
+    ),
+    large(
+        "two producers, two consumers, one cell",
+        "NP=2 NC=2 N=1 MSGS=1 CRASHES=1 FREEZES=1 PATIENCE=0",
+    ),
+    large(
         "two producers, two consumers, two cells",
         "NP=2 NC=2 N=2 MSGS=1 CRASHES=1 FREEZES=1",
     ),
