@@ -104,6 +104,10 @@ impl Step {
                 if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
                     command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS);
                 }
+                if long {
+                    // Models that state a bound of their own raise it.
+                    command.env("SHM_RING_LONG", "1");
+                }
             }
             Self::Doc => {
                 command.args(["doc", "--workspace", "--no-deps", "--locked"]);

@@ -107,6 +107,12 @@ impl HeapCells {
         // Release: as the kernel gives a lock back after all stores of its holder.
         self.memory.seats[seat].is_dead.store(1, Ordering::Release); // edge: burial.release
     }
+
+    /// Somebody else has won the seat of a dead one, whose end the caller has seen.
+    pub fn revive(&self, seat: usize) {
+        // Relaxed: from a living one's lock nobody concludes anything.
+        self.memory.seats[seat].is_dead.store(0, Ordering::Relaxed);
+    }
 }
 
 impl Cells for HeapCells {

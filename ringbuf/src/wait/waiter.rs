@@ -41,6 +41,16 @@ pub trait Look {
     /// Whether the condition holds.
     fn is_ready(&mut self) -> Result<bool, Self::Stop>;
 
+    /// The same while spinning, when a change may be overlooked for a few dozen looks: it may leave alone what others write.
+    fn seems_ready(&mut self) -> Result<bool, Self::Stop> {
+        self.is_ready()
+    }
+
+    /// Whether there are more participants than processors, so that others may be waiting for ours.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
     /// Finds out by other means whether the other side is still there; the next `is_ready` shows it.
     fn probe(&mut self) -> Result<(), Self::Stop>;
 
@@ -123,7 +133,7 @@ impl Waiter {
         look: &mut L,
     ) -> Result<Option<Waited>, L::Stop> {
         for _ in 0..LOOKS_PER_ROUND {
-            if look.is_ready()? {
+            if look.seems_ready()? {
                 return Ok(Some(Waited::Ready));
             }
             spin_loop();
@@ -137,7 +147,7 @@ impl Waiter {
                 return Ok(None);
             }
             for _ in 0..LOOKS_PER_ROUND {
-                if look.is_ready()? {
+                if look.seems_ready()? {
                     return Ok(Some(Waited::Ready));
                 }
                 if shares_processor {
@@ -155,7 +165,7 @@ impl Waiter {
             if now >= until {
                 return Ok(None);
             }
-            if now >= yields_at {
+            if now >= yields_at || look.is_crowded() {
                 yield_now();
                 yields_at = now.plus_ns(YIELD_EVERY_NS);
             }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each model uses a part")]
 
 pub mod multi;
+pub mod story;
 
 use loom::thread;
 use shm_ringbuf::protocol::ends::{ReadSide, WriteSide};

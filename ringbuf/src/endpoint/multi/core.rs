@@ -1,6 +1,8 @@
 //! What both sides of both forms have in common: a member of the protocol, a way of waiting, and what is known of the others.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
 
 use shm_semaphore::os::descriptors::with_private_table;
 use shm_semaphore::{Deadline, EventCount, Pollable};
@@ -10,7 +12,9 @@ use crate::endpoint::when::When;
 use crate::error::{Corruption, Error};
 use crate::participants::table;
 use crate::protocol::ends::End;
+use crate::protocol::multi::cell::Cell;
 use crate::protocol::multi::member::Member;
+use crate::protocol::position::Position;
 use crate::role::Role;
 use crate::segment::cells::{InSegment, Mapped};
 use crate::segment::gate::Gate;
@@ -45,6 +49,21 @@ pub(super) struct Party<C: InSegment> {
     roll: Option<u64>,
     /// How the other side had ended then.
     end: Option<End>,
+    /// Whether more seats are in use than there are processors.
+    is_crowded: bool,
+    /// The position and the cell that we wait for, as they were at the last real look.
+    waits_for: Option<(Position, Cell)>,
+    /// Looks at that cell alone before the next real one.
+    looks_left: u32,
+}
+
+/// While spinning, so many looks at one cell alone follow each real look: the head and the tail are left to those who move them.
+const LOOKS_AT_ONE_CELL: u32 = 32;
+
+/// Processors that this process may run on.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| available_parallelism().map_or(1, NonZero::get))
 }
 
 /// A participant that can wait.
@@ -76,6 +95,18 @@ where
     #[inline]
     fn is_ready(&mut self) -> Result<bool, Stop> {
         (self.attempt)(self.party)
+    }
+
+    #[inline]
+    fn seems_ready(&mut self) -> Result<bool, Stop> {
+        if self.party.is_as_it_was() {
+            return Ok(false);
+        }
+        self.is_ready()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.party.is_crowded
     }
 
     fn probe(&mut self) -> Result<(), Stop> {
@@ -135,6 +166,26 @@ impl<C: InSegment> Party<C> {
         result.inspect_err(|&corruption| self.corruption = Some(corruption))
     }
 
+    /// Nothing could be done, and nothing can before this cell changes (or its claimer is found to be gone).
+    pub(super) fn waits_for(&mut self, at: Position, cell: Cell) {
+        self.waits_for = Some((at, cell));
+        self.looks_left = LOOKS_AT_ONE_CELL;
+    }
+
+    /// Whether what we wait for looks as it did; now and then it says no, so that the real look is made.
+    #[inline]
+    fn is_as_it_was(&mut self) -> bool {
+        let Some((at, cell)) = self.waits_for else {
+            return false;
+        };
+        if self.looks_left > 0 && self.member.look(at) == cell {
+            self.looks_left -= 1;
+            return true;
+        }
+        self.waits_for = None;
+        false
+    }
+
     /// How the other side ended; `None` while somebody is there, or may come for the first time.
     #[inline]
     pub(super) fn end(&mut self) -> Result<Option<End>, Corruption> {
@@ -145,6 +196,7 @@ impl<C: InSegment> Party<C> {
                 Role::Consumer => Role::Producer,
             };
             self.end = self.mapped().end_of(other)?;
+            self.is_crowded = self.member.cells().seats() > processors();
             self.roll = Some(roll);
         }
         Ok(self.end)
@@ -184,6 +236,9 @@ impl<C: InSegment> Endpoint<C> {
             notifies: !ring_spins,
             roll: None,
             end: None,
+            is_crowded: false,
+            waits_for: None,
+            looks_left: 0,
         };
         Ok(Self {
             party,

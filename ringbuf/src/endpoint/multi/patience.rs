@@ -56,9 +56,11 @@ impl Patience {
     /// The head was found blocked. Says whether that has changed.
     pub(super) fn look<C: Cells>(&mut self, member: &Member<C>, at: Position, seen: Cell) -> bool {
         if self.at != Some(at) {
+            // Right behind one that nobody had claimed lies the next one of that kind, most likely.
+            let is_next = self.at.is_some_and(|before| before.plus(1) == at);
+            self.looks = if is_next { LOOKS_BEFORE_CLOCK } else { 0 };
+            self.asks_at_ns = u64::from(is_next);
             self.at = Some(at);
-            self.looks = 0;
-            self.asks_at_ns = 0;
         }
         self.looks += 1;
         if self.looks < LOOKS_BEFORE_CLOCK {

@@ -258,6 +258,7 @@ fn attempt<C: InSegment>(
             Front::Blocked(at, seen) => {
                 party.member.retract();
                 if !party.patience.look(&party.member, at, seen) {
+                    party.waits_for(at, seen);
                     return Ok(None);
                 }
             }
@@ -269,6 +270,8 @@ fn attempt<C: InSegment>(
                 }
                 end = party.end()?;
                 if end.is_none() {
+                    let at = party.member.head();
+                    party.waits_for(at, party.member.look(at));
                     break;
                 }
                 // Something may have been committed between the look and the end: having seen the end, we see it now.

@@ -33,8 +33,8 @@ pub(super) struct Sender<C: InSegment> {
     pub(super) open: Option<Open>,
     /// Attempts for the present message that were taken out of the order.
     retries: u32,
-    /// Since when there would be room but for a cell in its midst.
-    broken_since_ns: Option<u64>,
+    /// Since when there would be room but for a cell that somebody uses.
+    in_use_since_ns: Option<u64>,
 }
 
 impl<C: InSegment + Send> Sender<C> {
@@ -48,7 +48,7 @@ impl<C: InSegment + Send> Sender<C> {
             endpoint,
             open: None,
             retries: 0,
-            broken_since_ns: None,
+            in_use_since_ns: None,
         })
     }
 }
@@ -89,7 +89,7 @@ impl<C: InSegment> Sender<C> {
     fn opened(&mut self, at: Position, cells: u64) -> Open {
         let open = Open { at, cells };
         self.open = Some(open);
-        self.broken_since_ns = None;
+        self.in_use_since_ns = None;
         open
     }
 
@@ -107,13 +107,13 @@ impl<C: InSegment> Sender<C> {
             // Relaxed: the fence of whoever goes to sleep orders it before the look of whoever would wake it.
             awaited.store(1, Ordering::Relaxed); // own word
         }
-        let (retries, mut broken_since_ns) = (self.retries, self.broken_since_ns);
+        let (retries, mut in_use_since_ns) = (self.retries, self.in_use_since_ns);
         let mut claimed = None;
         let waited = self.endpoint.wait(when, |party| {
-            claimed = attempt(party, cells, retries, &mut broken_since_ns)?;
+            claimed = attempt(party, cells, retries, &mut in_use_since_ns)?;
             Ok(claimed.is_some())
         });
-        self.broken_since_ns = broken_since_ns;
+        self.in_use_since_ns = in_use_since_ns;
         let at = match waited {
             Ok(Waited::Ready) => claimed.expect("it is ready when it is claimed"),
             Ok(Waited::TimedOut) if matches!(when, When::Now) => return Err(SendError::Full(())),
@@ -168,9 +168,9 @@ impl<C: InSegment> Sender<C> {
 
     /// Arms the descriptor unless so many cells could be claimed now.
     pub(super) fn arm_if_full(&mut self, pollable: &Pollable, cells: u64) -> bool {
-        let mut broken_since_ns = self.broken_since_ns;
+        let mut in_use_since_ns = self.in_use_since_ns;
         self.endpoint.arm(pollable, |party| {
-            let Some(at) = attempt(party, cells, 0, &mut broken_since_ns)? else {
+            let Some(at) = attempt(party, cells, 0, &mut in_use_since_ns)? else {
                 return Ok(false);
             };
             // There is room: leaves it for the attempt to send.
@@ -185,34 +185,36 @@ fn attempt<C: InSegment>(
     party: &mut Party<C>,
     cells: u64,
     retries: u32,
-    broken_since_ns: &mut Option<u64>,
+    in_use_since_ns: &mut Option<u64>,
 ) -> Result<Option<Position>, Stop> {
     if party.end()? == Some(End::Closed) {
         return Err(Stop::Ended(End::Closed));
     }
-    let gives_up = broken_since_ns.is_some_and(|since_ns| {
+    let passes = in_use_since_ns.is_some_and(|since_ns| {
         let waited_ns = Deadline::now().as_monotonic_ns() - since_ns;
         waited_ns >= party.patience.base_ns()
     });
-    match party.member.claim(cells, retries, gives_up)? {
+    match party.member.claim(cells, retries, passes)? {
         Claimed::At(at) => {
             party.patience.end();
             return Ok(Some(at));
         }
-        Claimed::Broken => {
-            broken_since_ns.get_or_insert_with(|| Deadline::now().as_monotonic_ns());
+        Claimed::InUse => {
+            in_use_since_ns.get_or_insert_with(|| Deadline::now().as_monotonic_ns());
             return Ok(None);
         }
-        Claimed::Full => *broken_since_ns = None,
+        Claimed::Full => *in_use_since_ns = None,
     }
     help_the_head(party)?;
     if let Some(End::Died) = party.end()? {
         // Whoever finds the ring full of what nobody has taken.
-        return match party.member.claim(cells, retries, gives_up)? {
+        return match party.member.claim(cells, retries, passes)? {
             Claimed::At(at) => Ok(Some(at)),
-            Claimed::Full | Claimed::Broken => Err(Stop::Ended(End::Died)),
+            Claimed::Full | Claimed::InUse => Err(Stop::Ended(End::Died)),
         };
     }
+    let at = party.member.tail().plus(cells - 1);
+    party.waits_for(at, party.member.look(at));
     Ok(None)
 }
 

@@ -15,9 +15,9 @@ pub enum Claimed {
     At(Position),
     /// There is no room.
     Full,
-    /// There is, but for a cell in its midst that somebody still uses. Those before it can be given up for good
-    /// (see [`Member::claim`]), but that costs others more than a little wait.
-    Broken,
+    /// There is, but for a cell that somebody still uses, most likely for a moment only. It can be passed (see [`Member::claim`]), but that costs
+    /// others more than a little wait.
+    InUse,
 }
 
 /// How the cells from the tail on can be used.
@@ -32,6 +32,9 @@ enum Room {
     Stuck(Position),
 }
 
+/// Cells in use that are remembered, so that they are waited for once and not in every lap.
+const KNOWN_MAX: usize = 64;
+
 /// What one cell is good for.
 enum Use {
     Free,
@@ -42,32 +45,27 @@ enum Use {
 }
 
 impl<S: Cells> Member<S> {
-    /// Claims `cells` cells in a row, after so many attempts for the same message that were taken out of the order. `gives_up` free cells in front of one that is in use,
-    /// if need be.
+    /// Claims `cells` cells in a row, after so many attempts for the same message that were taken out of the order. `passes` cells that are in use, and free ones
+    /// before them, if need be; and those that were passed before in any case.
     #[inline]
-    pub fn claim(
-        &mut self,
-        cells: u64,
-        retries: u32,
-        gives_up: bool,
-    ) -> Result<Claimed, Corruption> {
+    pub fn claim(&mut self, cells: u64, retries: u32, passes: bool) -> Result<Claimed, Corruption> {
         if cells == 1 {
             let at = self.tail();
             if self.look(at) == self.free(at) && self.claim_at(at, 1, retries) {
                 return Ok(Claimed::At(at));
             }
         }
-        self.claim_slow(cells, retries, gives_up)
+        self.claim_slow(cells, retries, passes)
     }
 
     fn claim_slow(
         &mut self,
         cells: u64,
         retries: u32,
-        gives_up: bool,
+        passes: bool,
     ) -> Result<Claimed, Corruption> {
         let mut refusal = Claimed::Full;
-        let mut passed = 0;
+        let mut given_up = 0;
         let mut has_helped = false;
         for _ in 0..ROUNDS_MAX {
             let at = self.tail();
@@ -89,26 +87,39 @@ impl<S: Cells> Member<S> {
                 }
                 Room::Full => break,
                 // Not for ever, if all cells are in use.
-                Room::Stuck(_) if passed >= self.capacity().get() => break,
-                Room::Stuck(in_use) if in_use == at => {
-                    self.move_tail(at, at.plus(1));
-                    passed += 1;
-                }
-                Room::Stuck(_) if !gives_up => {
-                    refusal = Claimed::Broken;
+                Room::Stuck(_) if given_up >= self.capacity().get() => break,
+                Room::Stuck(in_use) if !self.may_pass(in_use, passes) => {
+                    refusal = Claimed::InUse;
                     break;
                 }
                 Room::Stuck(in_use) => {
-                    let unused = in_use.distance_from(at);
-                    if self.claim_at(at, unused, retries) {
-                        self.void_all(at, unused);
-                    }
-                    passed += unused;
+                    // What we announced before we lost it would look like a claim of what is passed now.
+                    self.retract();
+                    let behind = in_use.plus(1);
+                    self.move_tail(at, behind);
+                    given_up += behind.distance_from(at);
                 }
             }
         }
         self.retract();
         Ok(refusal)
+    }
+
+    /// Whether a cell in use may be passed: one that is out of the order anyway, one that was passed in an earlier lap and is still the same, or any if the caller
+    /// has waited long enough.
+    fn may_pass(&mut self, at: Position, passes: bool) -> bool {
+        let seen = self.look(at);
+        let known = (at.index(self.capacity()).0, seen);
+        if seen.kind() == Ok(Kind::Void) || self.known_in_use.contains(&known) {
+            return true;
+        }
+        if passes {
+            if self.known_in_use.len() == KNOWN_MAX {
+                self.known_in_use.clear();
+            }
+            self.known_in_use.push(known);
+        }
+        passes
     }
 
     #[inline]
