@@ -115,7 +115,9 @@ fn what_can_never_fit_is_refused_at_once() {
     assert!(rx.is_empty());
     let largest: Vec<u64> = (0..CELLS_MAX as u64).collect();
     tx.try_send_exact(&largest).unwrap();
-    largest.iter().for_each(|n| assert_eq!(rx.recv(), Ok(*n)));
+    for n in largest {
+        assert_eq!(rx.recv(), Ok(n));
+    }
     let ring = bytes(64);
     let (mut tx, rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     let half = vec![1; ring.max_message_len() / 2];

@@ -393,19 +393,25 @@ macro_rules! at_capacity {
                 #[test]
                 fn a_claim_that_lost_its_place_waits_for_room_when_it_is_committed() {
                     let _watchdog = watchdog!(120);
-                    FORMS.map(|form| commit_late(form, CAPACITY));
+                    for form in FORMS {
+commit_late(form, CAPACITY);
+}
                 }
 
                 #[test]
                 fn others_go_on_past_a_message_that_is_held_for_long() {
                     let _watchdog = watchdog!(120);
-                    FORMS.map(|form| hold_a_guard(form, CAPACITY, false));
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, false);
+}
                 }
 
                 #[test]
                 fn others_go_on_past_the_message_of_a_stopped_process() {
                     let _watchdog = watchdog!(120);
-                    FORMS.map(|form| hold_a_guard(form, CAPACITY, true));
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, true);
+}
                 }
 
                 #[test]
@@ -423,7 +429,9 @@ macro_rules! at_capacity {
                 #[test]
                 fn a_waiting_consumer_gets_what_another_one_dies_with() {
                     let _watchdog = watchdog!(120);
-                    FORMS.map(|form| die_with_a_message(form, CAPACITY));
+                    for form in FORMS {
+die_with_a_message(form, CAPACITY);
+}
                 }
 
                 #[test]

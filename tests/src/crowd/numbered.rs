@@ -149,10 +149,10 @@ impl Numbered for [u8] {
 
 fn without_message<T>(error: SendError<T>) -> SendError {
     match error {
-        SendError::Full(_) => SendError::Full(()),
-        SendError::TimedOut(_) => SendError::TimedOut(()),
-        SendError::Disconnected(_) => SendError::Disconnected(()),
-        SendError::OwnerDied(_) => SendError::OwnerDied(()),
+        SendError::Full(_message) => SendError::Full(()),
+        SendError::TimedOut(_message) => SendError::TimedOut(()),
+        SendError::Disconnected(_message) => SendError::Disconnected(()),
+        SendError::OwnerDied(_message) => SendError::OwnerDied(()),
         SendError::TooLong { len, max } => SendError::TooLong { len, max },
         SendError::Corrupt(corruption) => SendError::Corrupt(corruption),
         _ => unreachable!("there are no others"),

@@ -203,7 +203,8 @@ where
             let show =
                 &mut |shown: Shown<'_>| answer.push_str(&describe::<M>(&self.pattern, shown));
             if let Err(ending) = end.receive_messages(way, 1, patience, show) {
-                answer.push_str(&format!(", then {ending}"));
+                answer.push_str(", then ");
+                answer.push_str(&ending.to_string());
                 break;
             }
         }
