@@ -14,6 +14,8 @@ use shm_ringbuf::{Config, RecvError, SendError, multi};
 const SHORT: Duration = Duration::from_millis(30);
 /// Far longer than the patience of a ring.
 const HELD: Duration = Duration::from_millis(5);
+/// What is promised to happen in less than a millisecond, on a machine that may be busy.
+const PROMISED: Duration = Duration::from_secs(5);
 /// Bytes that a message takes at least.
 const CELL: usize = 64;
 /// Cells of the largest batch, and of the longest message.
@@ -57,9 +59,7 @@ fn a_batch_goes_whole_or_not_at_all() {
     assert_eq!((tx.len(), rx.len()), (5, 5), "nothing of it was sent");
     another.try_send_exact(&[5, 6, 7]).unwrap();
     assert_eq!(tx.try_send_exact(&[8]), full);
-    let mut buffer = [0; 20];
-    assert_eq!(rx.try_recv_up_to(&mut buffer), Ok(8));
-    assert_eq!(buffer[..8], [0, 1, 2, 3, 4, 5, 6, 7]);
+    (0..8).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
     drop((tx, another, rx));
     assert_whole(&ring);
 }
@@ -72,9 +72,21 @@ fn as_many_go_as_there_is_room_for() {
     assert_eq!(tx.try_send_up_to(&[0, 1, 2, 3, 4]), Ok(5));
     assert_eq!(tx.try_send_up_to(&[5, 6, 7, 8, 9]), Ok(3));
     assert_eq!(tx.try_send_up_to(&[8]), Err(SendError::Full(())));
+    (0..3).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
+    assert_eq!(tx.try_send_up_to(&[8, 9, 10, 11]), Ok(3));
+    (3..11).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
+}
+
+#[test]
+fn as_many_come_as_are_there() {
+    let _watchdog = watchdog!(60);
+    let ring = words(8);
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.try_send_exact(&[0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
     let mut buffer = [0; 3];
     assert_eq!(rx.try_recv_up_to(&mut buffer), Ok(3));
-    assert_eq!(tx.try_send_up_to(&[8, 9, 10, 11]), Ok(3));
+    assert_eq!(buffer, [0, 1, 2]);
+    tx.try_send_exact(&[8, 9, 10]).unwrap();
     let mut buffer = [0; 20];
     assert_eq!(rx.recv_up_to(&mut buffer), Ok(8));
     assert_eq!(buffer[..8], [3, 4, 5, 6, 7, 8, 9, 10]);
@@ -103,7 +115,9 @@ fn what_can_never_fit_is_refused_at_once() {
     assert!(rx.is_empty());
     let largest: Vec<u64> = (0..CELLS_MAX as u64).collect();
     tx.try_send_exact(&largest).unwrap();
-    largest.iter().for_each(|n| assert_eq!(rx.recv(), Ok(*n)));
+    for n in largest {
+        assert_eq!(rx.recv(), Ok(n));
+    }
     let ring = bytes(64);
     let (mut tx, rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     let half = vec![1; ring.max_message_len() / 2];
@@ -195,65 +209,83 @@ fn messages_longer_than_the_buffer_stay_in_the_ring() {
     assert_eq!(rx.try_recv(&mut [0; 100]), Err(RecvError::Empty));
 }
 
-#[test]
-fn a_claim_that_is_held_for_long_is_committed_all_the_same() {
-    let _watchdog = watchdog!(60);
-    for capacity in [1, 2, 8] {
-        let ring = words(capacity);
-        let (mut tx, mut another) = (ring.producer().unwrap(), ring.producer().unwrap());
-        let mut rx = ring.consumer().unwrap();
-        let mut expected = Vec::new();
-        let mut got = Vec::new();
-        for round in 0..20 {
-            let mut claim = tx.claim().unwrap();
-            claim.write(1000 + round);
-            expected.push(1000 + round);
-            for n in 0..round % 3 {
-                another.send(round * 10 + n).unwrap();
-                expected.push(round * 10 + n);
-                got.push(rx.recv().unwrap());
-            }
-            if round % 2 == 0 {
-                std::thread::sleep(HELD);
-                // By now it counts for nothing.
-                assert_eq!(rx.try_recv(), Err(RecvError::Empty));
-            }
-            claim.commit().unwrap();
+/// With others beside it.
+fn commit_late(capacity: usize) {
+    let ring = words(capacity);
+    let (mut tx, mut another) = (ring.producer().unwrap(), ring.producer().unwrap());
+    let mut rx = ring.consumer().unwrap();
+    let mut expected = Vec::new();
+    let mut got = Vec::new();
+    for round in 0..20 {
+        let mut claim = tx.claim().unwrap();
+        claim.write(1000 + round);
+        expected.push(1000 + round);
+        for n in 0..round % 3 {
+            another.send_timeout(round * 10 + n, PROMISED).unwrap();
+            expected.push(round * 10 + n);
             got.push(rx.recv().unwrap());
         }
-        expected.sort_unstable();
-        got.sort_unstable();
-        assert_eq!(got, expected);
-        drop((tx, another, rx));
-        assert_whole(&ring);
-    }
-}
-
-#[test]
-fn a_claim_that_is_given_up_leaves_nothing() {
-    let _watchdog = watchdog!(60);
-    for capacity in [1, 2, 8] {
-        let ring = words(capacity);
-        let (mut tx, mut another) = (ring.producer().unwrap(), ring.producer().unwrap());
-        let mut rx = ring.consumer().unwrap();
-        for round in 0..20 {
-            let mut claim = tx.try_claim().unwrap();
-            claim.write(666);
-            if round % 2 == 0 {
-                std::thread::sleep(HELD / 5);
-            }
-            if round % 3 == 0 {
-                another.send(round).unwrap();
-            }
-            drop(claim);
-            if round % 3 == 0 {
-                assert_eq!(rx.recv(), Ok(round));
-            }
+        if round % 2 == 0 {
+            std::thread::sleep(HELD);
+            // By now it counts for nothing.
             assert_eq!(rx.try_recv(), Err(RecvError::Empty));
         }
-        drop((tx, another, rx));
-        assert_whole(&ring);
+        claim.commit().unwrap();
+        got.push(rx.recv().unwrap());
     }
+    expected.sort_unstable();
+    got.sort_unstable();
+    assert_eq!(got, expected);
+    drop((tx, another, rx));
+    assert_whole(&ring);
+}
+
+/// With others beside it.
+fn give_up(capacity: usize) {
+    let ring = words(capacity);
+    let (mut tx, mut another) = (ring.producer().unwrap(), ring.producer().unwrap());
+    let mut rx = ring.consumer().unwrap();
+    for round in 0..20 {
+        let mut claim = tx.try_claim().unwrap();
+        claim.write(666);
+        if round % 2 == 0 {
+            std::thread::sleep(HELD / 5);
+        }
+        if round % 3 == 0 {
+            another.send_timeout(round, PROMISED).unwrap();
+        }
+        drop(claim);
+        if round % 3 == 0 {
+            assert_eq!(rx.recv(), Ok(round));
+        }
+        assert_eq!(rx.try_recv(), Err(RecvError::Empty));
+    }
+    drop((tx, another, rx));
+    assert_whole(&ring);
+}
+
+macro_rules! at_capacity {
+    ($($held:ident, $given_up:ident: $capacity:expr;)*) => {
+        $(
+            #[test]
+            fn $held() {
+                let _watchdog = watchdog!(60);
+                commit_late($capacity);
+            }
+
+            #[test]
+            fn $given_up() {
+                let _watchdog = watchdog!(60);
+                give_up($capacity);
+            }
+        )*
+    };
+}
+
+at_capacity! {
+    a_claim_that_is_held_for_long_is_committed_in_a_ring_of_one, a_claim_that_is_given_up_leaves_nothing_in_a_ring_of_one: 1;
+    a_claim_that_is_held_for_long_is_committed_in_a_ring_of_two, a_claim_that_is_given_up_leaves_nothing_in_a_ring_of_two: 2;
+    a_claim_that_is_held_for_long_is_committed_all_the_same, a_claim_that_is_given_up_leaves_nothing: 8;
 }
 
 #[test]

@@ -149,8 +149,8 @@ fn producers_fill_the_ring_after_the_death_of_the_last_consumer_and_not_after_it
     consumer.kill();
     tx.try_send(2).expect("room");
     tx.send(3).expect("room");
-    assert_eq!(tx.try_send(4), Err(SendError::OwnerDied(4)));
     assert_eq!(tx.send(4), Err(SendError::OwnerDied(4)));
+    assert_eq!(tx.try_send(4), Err(SendError::OwnerDied(4)));
     assert_eq!(tx.try_send_exact(&[4]), Err(SendError::OwnerDied(())));
     let mut rx = ring.consumer().unwrap();
     let mut again = ring.consumer().unwrap();
@@ -164,6 +164,29 @@ fn producers_fill_the_ring_after_the_death_of_the_last_consumer_and_not_after_it
         Err(SendError::Disconnected(()) | SendError::OwnerDied(()))
     );
     assert!(refused);
+}
+
+#[test]
+fn the_forms_that_do_not_wait_tell_of_a_death_at_once() {
+    let _watchdog = watchdog!(60);
+    let (name, ring) = ring("at-once", &Config::mpmc().capacity(4));
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let mut victim = start(&name, 0, &["producers 1"]);
+    assert_eq!(victim.ask("claim 0"), "holding");
+    victim.kill();
+    (0..4).for_each(|n| assert_eq!(tx.try_send(n), Ok(()), "the claim is nobody's"));
+    (0..4).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
+    rx.close();
+    let mut victim = start(&name, 0, &["consumers 1"]);
+    (0..4).for_each(|n| tx.try_send(n).unwrap());
+    victim.kill();
+    assert_eq!(tx.try_send(4), Err(SendError::OwnerDied(4)));
+    tx.close();
+    let mut rx = ring.consumer().unwrap();
+    let mut victim = start(&name, 0, &["producers 1"]);
+    (0..4).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
+    victim.kill();
+    assert_eq!(rx.try_recv(), Err(RecvError::OwnerDied));
 }
 
 #[test]
@@ -454,7 +477,7 @@ fn five_hundred_take_part_at_once_and_get_all_messages_through() {
         peer.kill();
     }
     let mut rx = ring.consumer().expect("there are seats");
-    assert_eq!(rx.try_recv(), Err(RecvError::OwnerDied));
+    assert_eq!(rx.recv(), Err(RecvError::OwnerDied));
     let states = ring.participants().unwrap();
     let count = |state: &str| {
         let states = states.iter().map(|one| format!("{:?}", one.attendance));

@@ -52,17 +52,6 @@ fn numbers(answer: &str) -> Vec<&str> {
         .collect()
 }
 
-const FORMS_AND_CAPACITIES: [(Form, usize); 8] = [
-    (Form::Word, 1),
-    (Form::Word, 2),
-    (Form::Word, 8),
-    (Form::Word, 256),
-    (Form::Bytes, 1),
-    (Form::Bytes, 2),
-    (Form::Bytes, 8),
-    (Form::Bytes, 256),
-];
-
 /// Two producers send so many messages each through a consumer, all of them processes. What the consumer gets comes back.
 fn pass_messages(producers: &mut [Peer; 2], consumer: &mut Peer, count: usize) -> Vec<u64> {
     consumer.say(&format!("recv 0 {}", 2 * count));
@@ -133,62 +122,41 @@ fn hold_a_claim(form: Form, capacity: usize, stopped: bool, order: &str) {
     assert_eq!(filled, format!("sent {capacity}, then Full"), "{what}");
 }
 
-#[test]
-fn others_go_on_past_a_claim_that_is_held_for_long() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        hold_a_claim(form, capacity, false, "commit");
-        hold_a_claim(form, capacity, false, "abort");
+/// Others pass a claim and fill the ring; then it is committed.
+fn commit_late(form: Form, capacity: usize) {
+    let name = Name::new("late-commit");
+    form.create_multi(&config(form, capacity), name.as_str())
+        .unwrap();
+    let mut holder = start(&name, form, HOLDER, "producers");
+    let mut others = FIRSTS.map(|first| start(&name, form, first, "producers"));
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(holder.ask("claim 0"), "holding");
+    // Others pass it, so that its place is gone for certain.
+    let count = 2 * capacity + 20;
+    pass_messages(&mut others, &mut consumer, count);
+    let filled = others[0].ask("fill 0");
+    let sent: usize = filled
+        .strip_prefix("sent ")
+        .and_then(|rest| rest.strip_suffix(", then Full"))
+        .and_then(|sent| sent.parse().ok())
+        .unwrap_or_else(|| panic!("{filled}"));
+    assert!((capacity - 1..=capacity).contains(&sent), "{filled}");
+    holder.say("commit");
+    let mut expected: Vec<u64> = (0..sent as u64).map(|n| count as u64 + n).collect();
+    let mut got = Vec::new();
+    let end = Instant::now() + children::patience();
+    while got.len() <= sent {
+        let answer = consumer.ask("wait 0 1000");
+        let answer = answer.replace(", then TimedOut", "");
+        got.extend(numbers(&answer).iter().map(|n| n.parse::<u64>().unwrap()));
+        assert!(Instant::now() < end, "{form:?} of {capacity}: {got:?}");
     }
-}
-
-#[test]
-fn others_go_on_past_the_claim_of_a_stopped_process() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        hold_a_claim(form, capacity, true, "commit");
-        hold_a_claim(form, capacity, true, "abort");
-    }
-}
-
-#[test]
-fn a_claim_that_lost_its_place_waits_for_room_when_it_is_committed() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        let name = Name::new("late-commit");
-        form.create_multi(&config(form, capacity), name.as_str())
-            .unwrap();
-        let mut holder = start(&name, form, HOLDER, "producers");
-        let mut others = FIRSTS.map(|first| start(&name, form, first, "producers"));
-        let mut consumer = start(&name, form, 0, "consumers");
-        assert_eq!(holder.ask("claim 0"), "holding");
-        // Others pass it, so that its place is gone for certain.
-        let count = 2 * capacity + 20;
-        pass_messages(&mut others, &mut consumer, count);
-        let filled = others[0].ask("fill 0");
-        let sent: usize = filled
-            .strip_prefix("sent ")
-            .and_then(|rest| rest.strip_suffix(", then Full"))
-            .and_then(|sent| sent.parse().ok())
-            .unwrap_or_else(|| panic!("{filled}"));
-        assert!((capacity - 1..=capacity).contains(&sent), "{filled}");
-        holder.say("commit");
-        let mut expected: Vec<u64> = (0..sent as u64).map(|n| count as u64 + n).collect();
-        let mut got = Vec::new();
-        let end = Instant::now() + children::patience();
-        while got.len() <= sent {
-            let answer = consumer.ask("wait 0 1000");
-            let answer = answer.replace(", then TimedOut", "");
-            got.extend(numbers(&answer).iter().map(|n| n.parse::<u64>().unwrap()));
-            assert!(Instant::now() < end, "{form:?} of {capacity}: {got:?}");
-        }
-        holder.expect("committed");
-        assert_eq!(got.iter().filter(|number| **number == HOLDER).count(), 1);
-        got.retain(|number| *number != HOLDER);
-        expected.sort_unstable();
-        assert_eq!(got, expected, "{form:?} of {capacity}");
-        assert_eq!(consumer.ask("poll 0"), "got, then Empty");
-    }
+    holder.expect("committed");
+    assert_eq!(got.iter().filter(|number| **number == HOLDER).count(), 1);
+    got.retain(|number| *number != HOLDER);
+    expected.sort_unstable();
+    assert_eq!(got, expected, "{form:?} of {capacity}");
+    assert_eq!(consumer.ask("poll 0"), "got, then Empty");
 }
 
 /// A consumer holds a message, stopped or not, while others send and receive.
@@ -221,22 +189,6 @@ fn hold_a_guard(form: Form, capacity: usize, stopped: bool) {
     assert_eq!(numbers(&answer).len(), capacity, "{what}");
 }
 
-#[test]
-fn others_go_on_past_a_message_that_is_held_for_long() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        hold_a_guard(form, capacity, false);
-    }
-}
-
-#[test]
-fn others_go_on_past_the_message_of_a_stopped_process() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        hold_a_guard(form, capacity, true);
-    }
-}
-
 /// Three producers and three consumers, of which one of each side is stopped at a random instant, again and again: the others get on meanwhile.
 fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
     const SIGN_OF_LIFE: usize = 30;
@@ -262,7 +214,7 @@ fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
     };
     let mut producers: Vec<Peer> = (0..3).map(|n| start("crowd-producer", n)).collect();
     let mut consumers: Vec<Peer> = (3..6).map(|n| start("crowd-consumer", n)).collect();
-    for _ in 0..short_or_long(30, 3000) {
+    for _ in 0..short_or_long(15, 2000) {
         let both = [&producers[random.usize(..3)], &consumers[random.usize(..3)]];
         // One of them or both.
         let stopped = match random.u8(..3) {
@@ -298,22 +250,6 @@ fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
     }
 }
 
-#[test]
-fn words_go_on_past_whoever_is_stopped_at_random() {
-    let _watchdog = watchdog!(120);
-    stop_at_random(Form::Word, 1, WaitWay::SpinPark);
-    stop_at_random(Form::Word, 2, WaitWay::Park);
-    stop_at_random(Form::Word, 64, WaitWay::SpinPark);
-}
-
-#[test]
-fn bytes_go_on_past_whoever_is_stopped_at_random() {
-    let _watchdog = watchdog!(120);
-    stop_at_random(Form::Bytes, 1, WaitWay::SpinPark);
-    stop_at_random(Form::Bytes, 2, WaitWay::Park);
-    stop_at_random(Form::Bytes, 64, WaitWay::SpinPark);
-}
-
 /// Kills one process and says how long it took until another one, which waits if there is anything to wait for, said this.
 #[track_caller]
 fn kill_and_expect(victim: &mut Peer, waiter: &mut Peer, expected: &str) {
@@ -336,43 +272,31 @@ fn patient(form: Form, capacity: usize) -> Name {
     name
 }
 
-#[test]
-fn a_waiting_consumer_goes_on_when_a_producer_dies_with_a_claim_before_it() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        if capacity == 1 {
-            continue;
-        }
-        let name = patient(form, capacity);
-        let mut victim = start(&name, form, HOLDER, "producers");
-        let mut other = start(&name, form, 0, "producers");
-        let mut consumer = start(&name, form, 0, "consumers");
-        assert_eq!(victim.ask("claim 0"), "holding");
-        assert_eq!(other.ask("send 0 1"), "sent 1");
-        consumer.say("recv 0 1");
-        kill_and_expect(&mut victim, &mut consumer, "got 0");
-    }
+/// The message of another producer is behind the claim.
+fn die_with_a_claim_before_a_waiting_consumer(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, HOLDER, "producers");
+    let mut other = start(&name, form, 0, "producers");
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(victim.ask("claim 0"), "holding");
+    assert_eq!(other.ask("send 0 1"), "sent 1");
+    consumer.say("recv 0 1");
+    kill_and_expect(&mut victim, &mut consumer, "got 0");
 }
 
-#[test]
-fn a_running_consumer_goes_on_at_once_when_a_producer_has_died_with_a_claim() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        if capacity == 1 {
-            continue;
-        }
-        let name = patient(form, capacity);
-        let mut victim = start(&name, form, HOLDER, "producers");
-        let mut other = start(&name, form, 0, "producers");
-        let mut consumer = start(&name, form, 0, "consumers");
-        assert_eq!(victim.ask("claim 0"), "holding");
-        assert_eq!(other.ask("send 0 1"), "sent 1");
-        victim.kill();
-        let start = Instant::now();
-        let answer = consumer.ask("poll 0");
-        assert_eq!(answer, "got 0, then Empty", "{form:?} of {capacity}");
-        assert!(start.elapsed() < PROMISED, "after {:?}", start.elapsed());
-    }
+/// The same, and the consumer looks only afterwards.
+fn die_with_a_claim_before_a_running_consumer(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, HOLDER, "producers");
+    let mut other = start(&name, form, 0, "producers");
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(victim.ask("claim 0"), "holding");
+    assert_eq!(other.ask("send 0 1"), "sent 1");
+    victim.kill();
+    let start = Instant::now();
+    let answer = consumer.ask("poll 0");
+    assert_eq!(answer, "got 0, then Empty", "{form:?} of {capacity}");
+    assert!(start.elapsed() < PROMISED, "after {:?}", start.elapsed());
 }
 
 #[test]
@@ -390,21 +314,18 @@ fn a_waiting_producer_goes_on_when_another_one_dies_with_a_claim() {
     }
 }
 
-#[test]
-fn a_waiting_consumer_gets_what_another_one_dies_with() {
-    let _watchdog = watchdog!(120);
-    for (form, capacity) in FORMS_AND_CAPACITIES {
-        let name = patient(form, capacity);
-        let mut victim = start(&name, form, 0, "consumers");
-        let mut producer = start(&name, form, 0, "producers");
-        assert_eq!(producer.ask("send 0 1"), "sent 1");
-        assert_eq!(victim.ask("hold 0"), "holding 0");
-        let mut other = start(&name, form, 0, "consumers");
-        other.say("guard 0 1");
-        kill_and_expect(&mut victim, &mut other, "got 0*");
-        assert_eq!(producer.ask("send 0 1"), "sent 1");
-        assert_eq!(other.ask("poll 0"), "got 1, then Empty");
-    }
+/// Another consumer waits for the message.
+fn die_with_a_message(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, 0, "consumers");
+    let mut producer = start(&name, form, 0, "producers");
+    assert_eq!(producer.ask("send 0 1"), "sent 1");
+    assert_eq!(victim.ask("hold 0"), "holding 0");
+    let mut other = start(&name, form, 0, "consumers");
+    other.say("guard 0 1");
+    kill_and_expect(&mut victim, &mut other, "got 0*");
+    assert_eq!(producer.ask("send 0 1"), "sent 1");
+    assert_eq!(other.ask("poll 0"), "got 1, then Empty");
 }
 
 #[test]
@@ -422,8 +343,9 @@ fn one_that_was_killed_and_not_reaped_holds_nothing() {
         victim.kill_without_reaping();
         let mut consumer = start(&name, form, 0, "consumers");
         assert_eq!(consumer.ask("guard 0 1"), "got 0*", "{form:?}");
-        assert_eq!(producer.ask("fill 0"), "sent 2, then Full", "{form:?}");
-        assert_eq!(consumer.ask("poll 0"), "got 1 2, then Empty", "{form:?}");
+        let filled = producer.ask("fill-up 0");
+        assert_eq!(filled, "sent 2, then TimedOut", "{form:?}");
+        assert_eq!(consumer.ask("guard 0 2"), "got 1 2", "{form:?}");
     }
 }
 
@@ -439,4 +361,97 @@ fn a_producer_that_waits_for_room_learns_that_the_last_consumer_died_with_a_mess
     assert!(filled.ends_with(", then Full"), "{filled}");
     producer.say("send 0 1");
     kill_and_expect(&mut victim, &mut producer, "sent 0, then OwnerDied");
+}
+
+macro_rules! at_capacity {
+    ($($name:ident: $capacity:expr;)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                const CAPACITY: usize = $capacity;
+                const FORMS: [Form; 2] = [Form::Word, Form::Bytes];
+
+                #[test]
+                fn others_go_on_past_a_claim_that_is_held_for_long() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+                        hold_a_claim(form, CAPACITY, false, "commit");
+                        hold_a_claim(form, CAPACITY, false, "abort");
+                    }
+                }
+
+                #[test]
+                fn others_go_on_past_the_claim_of_a_stopped_process() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+                        hold_a_claim(form, CAPACITY, true, "commit");
+                        hold_a_claim(form, CAPACITY, true, "abort");
+                    }
+                }
+
+                #[test]
+                fn a_claim_that_lost_its_place_waits_for_room_when_it_is_committed() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+commit_late(form, CAPACITY);
+}
+                }
+
+                #[test]
+                fn others_go_on_past_a_message_that_is_held_for_long() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, false);
+}
+                }
+
+                #[test]
+                fn others_go_on_past_the_message_of_a_stopped_process() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, true);
+}
+                }
+
+                #[test]
+                fn words_go_on_past_whoever_is_stopped_at_random() {
+                    let _watchdog = watchdog!(120);
+                    stop_at_random(Form::Word, CAPACITY, WaitWay::SpinPark);
+                }
+
+                #[test]
+                fn bytes_go_on_past_whoever_is_stopped_at_random() {
+                    let _watchdog = watchdog!(120);
+                    stop_at_random(Form::Bytes, CAPACITY, WaitWay::Park);
+                }
+
+                #[test]
+                fn a_waiting_consumer_gets_what_another_one_dies_with() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+die_with_a_message(form, CAPACITY);
+}
+                }
+
+                #[test]
+                fn a_consumer_goes_on_when_a_producer_dies_with_a_claim_before_it() {
+                    let _watchdog = watchdog!(120);
+                    if CAPACITY > 1 {
+                        for form in FORMS {
+ die_with_a_claim_before_a_waiting_consumer(form, CAPACITY);
+                        die_with_a_claim_before_a_running_consumer(form, CAPACITY);
+}
+                    }
+                }
+            }
+        )*
+    };
+}
+
+at_capacity! {
+    of_one: 1;
+    of_two: 2;
+    of_eight: 8;
+    of_many: 256;
 }

@@ -2,9 +2,11 @@
 //!
 //! - [`Sender`] and [`Receiver`]: every way to send and to receive, for both forms of a ring;
 //! - [`ledger`]: what each of them did, kept where their deaths cannot touch it;
+//! - [`numbered`]: short messages, for those who follow every instruction;
 //! - [`verdict`]: whether all of that together is what a ring promises.
 
 pub mod ledger;
+pub mod numbered;
 mod receive;
 mod send;
 pub mod verdict;

@@ -18,6 +18,7 @@ mod scribble;
 mod small_semaphores;
 mod small_tmpfs;
 mod step;
+mod step_multi;
 mod storm;
 mod stream;
 mod synchronize;
@@ -91,6 +92,8 @@ enum Role {
     Meeting(meeting::Meeting),
     /// Do one operation on a named semaphore, for one who follows every instruction of it.
     Step(step::Step),
+    /// Do one operation on a ring of several producers and consumers, for one who follows every instruction of it.
+    StepMulti(step_multi::Step),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Be a participant of a semaphore that does what it is told.
@@ -158,6 +161,7 @@ fn main() {
         Role::Events(role) => role.play(),
         Role::Meeting(role) => role.play(),
         Role::Step(role) => role.play(),
+        Role::StepMulti(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::Participant(role) => role.play(),
         Role::PermitUser(role) => role.play(),

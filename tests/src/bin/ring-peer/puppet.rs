@@ -14,10 +14,12 @@ use crate::target::{Target, or_refused, variant};
 
 /// For orders that wait for as long as it takes: the test ends before.
 const LONG: Duration = Duration::from_secs(600);
+/// For orders that are to see whether anything happens at all.
+const SHORT: Duration = Duration::from_millis(300);
 /// The numbers of the messages of two producers of one process are so far apart.
 const NUMBERS: u64 = 1_000_000;
 
-/// Orders: `producers N`, `consumers N`; `send P N`, `try P N`, `timeout P MS`, `fill P`, `batch P N`, `each-send N`; `claim P` and then `commit`, `abort` or
+/// Orders: `producers N`, `consumers N`; `send P N`, `try P N`, `timeout P MS`, `fill P`, `fill-up P`, `batch P N`, `each-send N`; `claim P` and then `commit`, `abort` or
 /// `forget`; `recv C N`, `guard C N`, `poll C`, `drain C`, `wait C MS`, `take N`; `hold C` and then `release` or `forget`; `close-producer P`, `close-consumer C`,
 /// `close-all`; and to end `leave` (without any clean-up), or no more orders.
 ///
@@ -64,6 +66,7 @@ where
             "send" => hand.send(at, SendWay::Plain, number, LONG),
             "try" => hand.send(at, SendWay::Try, number, LONG),
             "fill" => hand.send(at, SendWay::Try, u64::MAX, LONG),
+            "fill-up" => hand.send(at, SendWay::Timeout, u64::MAX, SHORT),
             "batch" => hand.send(at, SendWay::Exact, number, LONG),
             "timeout" => hand.send(at, SendWay::Timeout, 1, Duration::from_millis(number)),
             "each-send" => hand.each_send(end),
@@ -200,7 +203,8 @@ where
             let show =
                 &mut |shown: Shown<'_>| answer.push_str(&describe::<M>(&self.pattern, shown));
             if let Err(ending) = end.receive_messages(way, 1, patience, show) {
-                answer.push_str(&format!(", then {ending}"));
+                answer.push_str(", then ");
+                answer.push_str(&ending.to_string());
                 break;
             }
         }
