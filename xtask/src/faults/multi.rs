@@ -25,6 +25,10 @@ const KILLED_SENDER: (&str, &str) = (
     "loom_multi_kills.rs",
     "who_is_killed_while_sending_loses_nothing_that_was_sent",
 );
+const KILLED_LOSER: (&str, &str) = (
+    "loom_multi_kills.rs",
+    "who_is_killed_while_sending_to_the_only_consumer_loses_nothing",
+);
 const KILLED_BATCH: (&str, &str) = (
     "loom_multi_kills.rs",
     "a_batch_whose_sender_is_killed_arrives_whole_or_not_at_all",
@@ -98,7 +102,7 @@ pub const MULTI: &[Fault] = &[
         from: "self.retract(); Ok(refusal)",
         to: "Ok(refusal)",
         more: &[],
-        models: &[KILLED_SENDER],
+        models: &[KILLED_LOSER],
     },
     Fault {
         what: "cell: a commit asks for nothing",
