@@ -1,6 +1,8 @@
 //! Faults that the protocols must not have, beside a weakened ordering: each is a piece of source, what to put in its place, and a model
 //! that must fail then.
 
+mod multi;
+
 /// A planted fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
@@ -12,6 +14,8 @@ pub struct Fault {
     pub from: &'static str,
     /// What stands in its place.
     pub to: &'static str,
+    /// Other pieces of the same file, and what stands in theirs.
+    pub more: &'static [(&'static str, &'static str)],
     /// The models of which one must fail: file and function.
     pub models: &'static [(&'static str, &'static str)],
 }
@@ -51,13 +55,14 @@ const ONE_EACH: (&str, &str) = ("loom_event_count.rs", "waking_one_twice_wakes_t
 const TWO_WAKERS: (&str, &str) = ("loom_event_count.rs", "two_wakers_of_one_wake_two");
 const EVERY_SLEEPER: (&str, &str) = ("loom_event_count.rs", "every_sleeper_is_woken");
 
-/// All of them.
-pub const FAULTS: &[Fault] = &[
+/// Those of the semaphore.
+const SEMAPHORE: &[Fault] = &[
     Fault {
         what: "event_count: waking one takes the mark off, though others sleep on",
         path: "semaphore/src/event_count.rs",
         from: "if self.state.wake(1, Channels::ALL) == 0 {",
         to: "self.state.word().fetch_and(!WAITING, Ordering::Relaxed); if self.state.wake(1, Channels::ALL) == 0 {",
+        more: &[],
         models: &[ONE_EACH],
     },
     Fault {
@@ -65,6 +70,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/event_count.rs",
         from: "self.wake_the_late(seen);",
         to: "let _ = (seen, Self::wake_the_late);",
+        more: &[],
         models: &[ONE],
     },
     Fault {
@@ -72,6 +78,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/event_count.rs",
         from: "Ok(_) => return self.state.wake_all(), // Only",
         to: "Ok(_) => return, // Only",
+        more: &[],
         models: &[ONE],
     },
     Fault {
@@ -79,6 +86,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/event_count.rs",
         from: "seen.wrapping_add(SEQUENCE_STEP) & !WAITING",
         to: "seen.wrapping_add(0 * SEQUENCE_STEP) & !WAITING",
+        more: &[],
         models: &[TWO_WAKERS],
     },
     Fault {
@@ -86,6 +94,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/event_count.rs",
         from: "Ok(_) => return self.state.wake_all(), Err(now) => seen",
         to: "Ok(_) => { self.state.wake(1, Channels::ALL); return } Err(now) => seen",
+        more: &[],
         models: &[EVERY_SLEEPER],
     },
     Fault {
@@ -93,6 +102,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/core.rs",
         from: "if !self.account_for_last(seen, member)? { return Ok(None); }",
         to: "",
+        more: &[],
         models: &[OWNED],
     },
     Fault {
@@ -100,6 +110,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/core.rs",
         from: "let _ = account.record.compare_exchange( bits, next.to_bits(), Ordering::Relaxed, Ordering::Relaxed, );",
         to: "account.record.store(next.to_bits(), Ordering::Relaxed);",
+        more: &[],
         models: &[OWNED, TAKEN_AWAY],
     },
     Fault {
@@ -107,6 +118,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/member.rs",
         from: "self.account .intent .store(intent.to_bits(), Ordering::Release);",
         to: "",
+        more: &[],
         models: &[OWNED],
     },
     Fault {
@@ -114,6 +126,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/recover.rs",
         from: "record.held == 0 || !is_still_dead()",
         to: "record.held == 0 || { let _ = &is_still_dead; false }",
+        more: &[],
         models: &[LATE],
     },
     Fault {
@@ -121,6 +134,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/recover.rs",
         from: "if intent != wanted {",
         to: "if intent != wanted && false {",
+        more: &[],
         models: &[RECOVERER, OWNED],
     },
     Fault {
@@ -128,6 +142,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/recover.rs",
         from: "seen.changed(permits, Some(Actor::new(index, op)))",
         to: "seen.changed(permits, None)",
+        more: &[],
         models: &[RECOVERER, OWNED],
     },
     Fault {
@@ -135,6 +150,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/core.rs",
         from: "Some(member) if member.accounts() =>",
         to: "Some(member) if change.owned =>",
+        more: &[],
         models: &[(
             "loom_kills.rs",
             "a_late_recoverer_gives_back_nothing_twice_where_some_permits_are_not_owned",
@@ -145,6 +161,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/bias.rs",
         from: "Ok(record) => record == outcome(record.op, tally),",
         to: "Ok(record) => { let _ = record; true }",
+        more: &[],
         models: &[TAKEN_AWAY, OWNED_ALONE],
     },
     Fault {
@@ -152,6 +169,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/bias.rs",
         from: "self.replace(revoking, State::unbiased(owner, record.available));",
         to: "self.replace(revoking, State::unbiased(owner, tally.available()));",
+        more: &[],
         models: &[TAKEN_AWAY, OWNED_ALONE],
     },
     Fault {
@@ -159,6 +177,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/bias.rs",
         from: "if self.replace(state, state) {",
         to: "if self.load() == state {",
+        more: &[],
         models: &[TAKEN_AWAY],
     },
     Fault {
@@ -166,6 +185,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/wait.rs",
         from: ".wait(news, channels,",
         to: ".wait({ let _ = news; self.news() }, channels,",
+        more: &[],
         models: &[SLEEPER],
     },
     Fault {
@@ -173,6 +193,7 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/wait.rs",
         from: "break; } } self.count_news(); self.words.news.wake_all();",
         to: "break; } }",
+        more: &[],
         models: &[TWO_SLEEPERS, MANY],
     },
     Fault {
@@ -180,26 +201,41 @@ pub const FAULTS: &[Fault] = &[
         path: "semaphore/src/semaphore/reserve.rs",
         from: "if seen.permits() > 0 && seen.is_waiting() {",
         to: "if false {",
+        more: &[],
         models: &[MANY],
     },
 ];
 
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Fault> {
+    SEMAPHORE.iter().chain(multi::MULTI)
+}
+
 impl Fault {
-    /// The source with the fault in it; `None` unless the piece occurs exactly once.
+    /// The source with the fault in it; `None` unless each piece occurs exactly once.
     pub fn plant(&self, source: &str) -> Option<String> {
-        let words: Vec<&str> = self.from.split_whitespace().collect();
-        let mut found = None;
-        for (start, _) in source.match_indices(words.first()?) {
-            if let Some(end) = end_of(source, start, &words) {
-                if found.is_some() {
-                    return None;
-                }
-                found = Some((start, end));
-            }
-        }
-        let (start, end) = found?;
-        Some([&source[..start], self.to, &source[end..]].concat())
+        let planted = replace_only(source, self.from, self.to)?;
+        let mut more = self.more.iter();
+        more.try_fold(planted, |planted, (from, to)| {
+            replace_only(&planted, from, to)
+        })
     }
+}
+
+/// The source with something else in the place of a piece; `None` unless the piece occurs exactly once.
+fn replace_only(source: &str, from: &str, to: &str) -> Option<String> {
+    let words: Vec<&str> = from.split_whitespace().collect();
+    let mut found = None;
+    for (start, _) in source.match_indices(words.first()?) {
+        if let Some(end) = end_of(source, start, &words) {
+            if found.is_some() {
+                return None;
+            }
+            found = Some((start, end));
+        }
+    }
+    let (start, end) = found?;
+    Some([&source[..start], to, &source[end..]].concat())
 }
 
 /// Where a run of words that begins at `start` ends, whatever white space lies between them.
@@ -220,7 +256,7 @@ mod tests {
 
     #[test]
     fn every_fault_finds_its_place() {
-        for fault in FAULTS {
+        for fault in all() {
             let source = std::fs::read_to_string(workspace().join(fault.path)).unwrap();
             let planted = fault.plant(&source);
             assert!(
@@ -237,6 +273,7 @@ mod tests {
             path: "",
             from: "a b",
             to: "c",
+            more: &[],
             models: &[],
         };
         assert_eq!(fault.plant("x a\n  b y").as_deref(), Some("x c y"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::faults::FAULTS;
+use crate::faults;
 use crate::tidy::edges::{self, Mutant, Row};
 use crate::{Failure, cargo, loom_flags, workspace};
 
@@ -115,7 +115,7 @@ fn candidates(
             }
         }
     }
-    for fault in FAULTS.iter().filter(|fault| wanted(fault.what)) {
+    for fault in faults::all().filter(|fault| wanted(fault.what)) {
         let planted = fault.plant(&read(&root.join(fault.path))?);
         let source = planted
             .ok_or_else(|| Failure::new(format!("{}: no place for it any more", fault.what)))?;

@@ -62,7 +62,7 @@ impl<S: Cells> Member<S> {
             let counted = word.compare_exchange(
                 seen,
                 next,
-                Ordering::AcqRel,  // edge: dropped.acquire, dropped.release
+                Ordering::Release, // edge: dropped.release
                 Ordering::Relaxed, // Relaxed: it is looked at anew
             );
             if counted.is_ok() {

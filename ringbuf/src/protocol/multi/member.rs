@@ -102,8 +102,10 @@ impl<S: Cells> Member<S> {
         let exchanged = word.compare_exchange(
             from.0,
             to.0,
-            Ordering::AcqRel,  // edge: cell.acquire, cell.release
-            Ordering::Acquire, // edge: cell.acquire
+            Ordering::Release, // edge: cell.release
+            // Relaxed: what a cell says after all is not acted upon but by another exchange, and a word never comes again, so on success it is the
+            // one that was looked at.
+            Ordering::Relaxed,
         );
         exchanged.map(drop).map_err(Cell)
     }
@@ -114,7 +116,7 @@ impl<S: Cells> Member<S> {
         Cell::new(Kind::Free, at, self.capacity())
     }
 
-    /// Moves the tail, unless somebody else has.
+    /// Moves the tail from where it was seen, unless somebody else has.
     #[inline]
     pub(super) fn move_tail(&self, from: Position, to: Position) -> bool {
         let word = self.cells.tail();
@@ -125,24 +127,25 @@ impl<S: Cells> Member<S> {
         let moved = word.compare_exchange(
             from.0,
             to.0,
-            Ordering::AcqRel,  // edge: tail.acquire, tail.release
+            Ordering::Release, // edge: tail.release
             Ordering::Relaxed, // Relaxed: the tail is looked at anew
         );
         moved.is_ok()
     }
 
-    /// Moves the head, unless somebody else has.
+    /// Moves the head from where it was seen, unless somebody else has.
     #[inline]
     pub(super) fn move_head(&self, from: Position, to: Position) -> bool {
         let word = self.cells.head();
         if self.cells.has_one_consumer() {
-            word.store(to.0, Ordering::Release); // edge: head.release
+            // Relaxed: the others are producers, who ask it for room only; what was done to a cell they see in the cell.
+            word.store(to.0, Ordering::Relaxed);
             return true;
         }
         let moved = word.compare_exchange(
             from.0,
             to.0,
-            Ordering::AcqRel,  // edge: head.acquire, head.release
+            Ordering::Release, // edge: head.release
             Ordering::Relaxed, // Relaxed: the head is looked at anew
         );
         moved.is_ok()
