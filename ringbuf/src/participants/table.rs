@@ -21,8 +21,10 @@ use crate::segment::lifecycle::Segment;
 use crate::segment::many::Seat;
 use crate::segment::view::View;
 
-/// Whoever waits asks for the dead so often, all of them together.
-const ASK_EVERY_NS: u64 = 20_000_000;
+/// The dead are asked for so often at most, by all participants together, and for each seat in use: a question takes 1 to 3 µs.
+const ASK_EVERY_NS_PER_SEAT: u64 = 50_000;
+/// The same with few seats in use.
+const ASK_EVERY_NS_MIN: u64 = 1_000_000;
 
 /// A participant of a ring for many, as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +203,9 @@ impl Mapped {
         let now_ns = now.as_monotonic_ns();
         // Relaxed, all: it only spares others the question.
         let asked = asked_at.load(Ordering::Relaxed);
-        let is_due = now_ns.wrapping_sub(asked) >= ASK_EVERY_NS;
+        let seats = self.taken_seats().count() as u64;
+        let every_ns = (seats * ASK_EVERY_NS_PER_SEAT).max(ASK_EVERY_NS_MIN);
+        let is_due = now_ns.wrapping_sub(asked) >= every_ns;
         let is_ours = is_due
             && asked_at
                 .compare_exchange(asked, now_ns, Ordering::Relaxed, Ordering::Relaxed)
@@ -209,6 +213,14 @@ impl Mapped {
         if !is_ours {
             return Ok(());
         }
+        self.find_the_dead()
+    }
+
+    /// Asks the kernel for the dead, and marks them.
+    ///
+    /// # Errors
+    /// [`Corruption`] of a seat.
+    pub fn find_the_dead(&self) -> Result<(), Corruption> {
         let file = self.segment().file.as_fd();
         if !lock::is_locked(file, self.seat() as u32).unwrap_or(false) {
             return Ok(());

@@ -54,6 +54,12 @@ impl Mapped {
 pub trait InSegment: Cells {
     /// All of it.
     fn mapped(&self) -> &Mapped;
+
+    /// The bytes of the message that begins in a cell, where that varies.
+    #[inline]
+    fn len_at(&self, _index: Index) -> u64 {
+        0
+    }
 }
 
 /// Cells that carry a `T` each.
@@ -122,13 +128,6 @@ impl MappedBytes {
 
 macro_rules! cells_of_segment {
     ($($storage:ty $(, $parameter:ident)? => $word:expr);*) => {$(
-        impl$(<$parameter>)? InSegment for $storage {
-            #[inline]
-            fn mapped(&self) -> &Mapped {
-                &self.mapped
-            }
-        }
-
         impl$(<$parameter>)? Cells for $storage {
             #[inline]
             fn capacity(&self) -> Capacity {
@@ -185,6 +184,26 @@ cells_of_segment!(
     };
     MappedBytes => |bytes, index| bytes.mapped.view.cell_word(index, 0)
 );
+
+impl<T> InSegment for MappedValues<T> {
+    #[inline]
+    fn mapped(&self) -> &Mapped {
+        &self.mapped
+    }
+}
+
+impl InSegment for MappedBytes {
+    #[inline]
+    fn mapped(&self) -> &Mapped {
+        &self.mapped
+    }
+
+    #[inline]
+    fn len_at(&self, index: Index) -> u64 {
+        // Relaxed: published by the exchange of the cell.
+        self.message_len(index).load(Ordering::Relaxed)
+    }
+}
 
 impl<T: Copy> ValueCells for MappedValues<T> {
     type Payload = T;

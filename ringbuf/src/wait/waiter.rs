@@ -6,7 +6,7 @@ use shm_semaphore::{Deadline, EventCount, WaitKey};
 use super::Wait;
 use super::catch_up::CatchUp;
 
-/// Looks between two glances at the clock; one look and one pause take some 10 ns. Also the fruitless `try_` calls between two.
+/// Looks between two glances at the clock; one look and one pause take some 10 ns.
 const LOOKS_PER_ROUND: u32 = 64;
 /// The longest spin of [`Wait::SpinThenPark`]: about what a sleep and a wakeup cost.
 const SPIN_NS_MAX: u64 = 50_000;
@@ -18,7 +18,7 @@ const TRIAL_EVERY: u32 = 16;
 const YIELD_EVERY_NS: u64 = 50_000;
 /// How often a side that can't go on asks whether the other one lives; also the longest sleep.
 const PROBE_EVERY_NS: u64 = 20_000_000;
-/// The same for one that does nothing but spin.
+/// The same for one that does nothing but spin, or that calls again and again by itself.
 const PROBE_EVERY_NS_SPINNING: u64 = 1_000_000;
 
 /// How a wait ended.
@@ -71,8 +71,6 @@ pub struct Waiter {
     spin_ns: u64,
     waits: u32,
     catch_up: CatchUp,
-    /// Fruitless `try_` calls.
-    tries: u32,
     /// When the kernel was last asked about the other side. It outlives a wait: short waits must find out as well.
     probed: Deadline,
 }
@@ -85,16 +83,16 @@ impl Waiter {
             spin_ns: SPIN_NS_MAX,
             waits: 0,
             catch_up: CatchUp::default(),
-            tries: 0,
             probed: Deadline::now(),
         }
     }
 
-    /// Does not wait. If this has been fruitless for a while, asks for the other side and looks once more.
+    /// Does not wait. If nobody has asked for the other side for a while, asks, and looks once more.
     pub fn try_once<L: Look>(&mut self, look: &mut L) -> Result<Waited, L::Stop> {
-        self.tries = self.tries.wrapping_add(1);
-        if self.tries.is_multiple_of(LOOKS_PER_ROUND) {
-            self.probe_if_due(Deadline::now(), look)?;
+        let now = Deadline::now();
+        if now >= self.probed.plus_ns(PROBE_EVERY_NS_SPINNING) {
+            self.probed = now;
+            look.probe()?;
         }
         last_look(look)
     }

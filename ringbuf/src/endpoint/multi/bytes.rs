@@ -270,9 +270,13 @@ impl ReceiveSide for ByteReceiver {
 impl sides::ByteReceiver for ByteReceiver {
     #[inline]
     fn recv_one(&mut self, buffer: &mut [u8], when: When) -> Result<usize, RecvError> {
-        let TakenBytes { taken, len } = self.take(when)?;
+        self.side.leftovers.len_max = buffer.len() as u64;
+        let found = self.take(when);
+        self.side.leftovers.len_max = u64::MAX;
+        let TakenBytes { taken, len } = found?;
         let buffer_len = buffer.len();
         let Some(front) = buffer.get_mut(..len) else {
+            // One that a dead consumer had.
             self.side.keep(taken);
             return Err(RecvError::BufferTooSmall { len, buffer_len });
         };

@@ -27,6 +27,8 @@ use crate::wait::{Look, Wait, Waited, Waiter};
 pub(super) enum Stop {
     Ended(End),
     Corrupt(Corruption),
+    /// The next message is longer than what the caller has room for.
+    TooLong(u64),
 }
 
 impl From<Corruption> for Stop {
@@ -224,7 +226,12 @@ impl<C: InSegment> Endpoint<C> {
             let joined = table::take_seat(segment, role)?;
             let (seat, next) = (joined.mapped.seat(), joined.next);
             let member = Member::new(make_cells(joined.mapped), seat);
-            member.cells().mapped().announce(next);
+            let mapped = member.cells().mapped();
+            mapped.announce(next);
+            // Whoever died while nobody was there to notice.
+            mapped
+                .find_the_dead()
+                .map_err(|corruption| Error::from_corruption(&segment.name, corruption))?;
             Ok::<_, Error>(member)
         })?;
         let geometry = &segment.geometry;

@@ -53,6 +53,11 @@ impl Patience {
         }
     }
 
+    /// Whether the head was blocked when it was looked at last.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// The head was found blocked. Says whether that has changed.
     pub(super) fn look<C: Cells>(&mut self, member: &Member<C>, at: Position, seen: Cell) -> bool {
         if self.at != Some(at) {

@@ -36,13 +36,15 @@ pub(super) struct Leftovers {
     searches_at_ns: Option<u64>,
     /// Messages that lay in the way of the head.
     passed: Vec<Taken>,
+    /// Bytes that the caller has room for.
+    pub(super) len_max: u64,
 }
 
 /// A consumer.
 #[derive(Debug)]
 pub(super) struct Receiver<C: InSegment> {
     pub(super) endpoint: Endpoint<C>,
-    leftovers: Leftovers,
+    pub(super) leftovers: Leftovers,
     /// What is taken and not released: a guard is open, or was forgotten.
     held: Option<Taken>,
     /// A message that did not fit into the caller's buffer: the next one.
@@ -61,6 +63,7 @@ impl<C: InSegment + Send> Receiver<C> {
             searched: None,
             searches_at_ns: None,
             passed: Vec::new(),
+            len_max: u64::MAX,
         };
         Ok(Self {
             endpoint,
@@ -88,7 +91,9 @@ impl<C: InSegment> Receiver<C> {
             let front = party.member.front(|at, cell| self.leftovers.pass(at, cell));
             if let Front::Ready(position, cell) = party.checked(front)? {
                 let taken = Taken { position, cell };
-                if party.member.take(position, taken.cells()) {
+                if self.leftovers.fits(party, position)
+                    && party.member.take(position, taken.cells())
+                {
                     self.held = Some(taken);
                     return Ok(taken);
                 }
@@ -135,6 +140,10 @@ impl<C: InSegment> Receiver<C> {
             Err(Stop::Ended(End::Closed)) => Err(RecvError::Disconnected),
             Err(Stop::Ended(End::Died)) => Err(RecvError::OwnerDied),
             Err(Stop::Corrupt(corruption)) => Err(RecvError::Corrupt(corruption)),
+            Err(Stop::TooLong(len)) => Err(RecvError::BufferTooSmall {
+                len: len as usize,
+                buffer_len: self.leftovers.len_max as usize,
+            }),
         }
     }
 
@@ -251,6 +260,16 @@ fn attempt<C: InSegment>(
             Front::Ready(position, cell) => {
                 party.patience.end();
                 let taken = Taken { position, cell };
+                if !leftovers.fits(party, position) {
+                    let capacity = party.member.cells().capacity();
+                    let len = party.member.cells().len_at(position.index(capacity));
+                    // It is the length of that message only if nobody has taken it meanwhile.
+                    if party.member.head() == position && len > leftovers.len_max {
+                        party.member.retract();
+                        return Err(Stop::TooLong(len));
+                    }
+                    continue;
+                }
                 if party.member.take(position, taken.cells()) {
                     return Ok(Some(taken));
                 }
@@ -309,6 +328,13 @@ impl<C: InSegment> Party<C> {
 }
 
 impl Leftovers {
+    /// Whether the message at the head is short enough for the caller, as far as can be told before it is taken.
+    #[inline]
+    fn fits<C: InSegment>(&self, party: &Party<C>, at: Position) -> bool {
+        let index = at.index(party.member.cells().capacity());
+        party.member.cells().len_at(index) <= self.len_max
+    }
+
     /// Notes a message that lay in the way of the head: somebody has it, or had it.
     fn pass(&mut self, at: Position, cell: Cell) {
         // Others that are passed meanwhile are found when the ring comes round again.

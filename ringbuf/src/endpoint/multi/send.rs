@@ -18,6 +18,9 @@ use crate::segment::cells::{InSegment, Mapped};
 use crate::segment::lifecycle::Segment;
 use crate::wait::{Wait, Waited};
 
+/// A call that does not wait gives the head of a full ring so long to turn out dead.
+const MOMENT_NS: u64 = 3_000;
+
 /// Cells that are ours to write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Open {
@@ -109,10 +112,21 @@ impl<C: InSegment> Sender<C> {
         }
         let (retries, mut in_use_since_ns) = (self.retries, self.in_use_since_ns);
         let mut claimed = None;
-        let waited = self.endpoint.wait(when, |party| {
+        let mut attempt = |party: &mut Party<C>| {
             claimed = attempt(party, cells, retries, &mut in_use_since_ns)?;
             Ok(claimed.is_some())
-        });
+        };
+        let mut waited = self.endpoint.wait(when, &mut attempt);
+        if matches!((&waited, when), (Ok(Waited::TimedOut), When::Now)) {
+            // Perhaps it is full of what a dead one has claimed: that is found out in a moment.
+            let gives_up_at = Deadline::now().plus_ns(MOMENT_NS);
+            while self.endpoint.party.patience.is_waiting()
+                && matches!(waited, Ok(Waited::TimedOut))
+                && !gives_up_at.has_passed()
+            {
+                waited = self.endpoint.wait(when, &mut attempt);
+            }
+        }
         self.in_use_since_ns = in_use_since_ns;
         let at = match waited {
             Ok(Waited::Ready) => claimed.expect("it is ready when it is claimed"),
@@ -121,6 +135,7 @@ impl<C: InSegment> Sender<C> {
             Err(Stop::Ended(End::Closed)) => return Err(SendError::Disconnected(())),
             Err(Stop::Ended(End::Died)) => return Err(SendError::OwnerDied(())),
             Err(Stop::Corrupt(corruption)) => return Err(SendError::Corrupt(corruption)),
+            Err(Stop::TooLong(_)) => unreachable!("only consumers have a buffer"),
         };
         self.endpoint.party.pass_on();
         Ok(self.opened(at, cells))

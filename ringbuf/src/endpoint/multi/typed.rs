@@ -224,13 +224,23 @@ impl<T: Pod> sides::TypedReceiver<T> for TypedReceiver<T> {
     }
 
     fn recv_some(&mut self, messages: &mut [T], when: When) -> Result<usize, RecvError> {
-        let (first, run) = self.side.take_run(messages.len(), when)?;
-        let run = run as usize;
-        for (ahead, message) in messages[..run].iter_mut().enumerate() {
-            *message = self.read(first.position.plus(ahead as u64));
+        let (mut received, mut when) = (0, when);
+        while received < messages.len() {
+            let left = &mut messages[received..];
+            let (first, run) = match self.side.take_run(left.len(), when) {
+                Ok(taken) => taken,
+                Err(error) if received == 0 => return Err(error),
+                // It shows again at the next call.
+                Err(_) => break,
+            };
+            for (ahead, message) in left[..run as usize].iter_mut().enumerate() {
+                *message = self.read(first.position.plus(ahead as u64));
+            }
+            self.side.release_run(first, run);
+            received += run as usize;
+            when = When::Now;
         }
-        self.side.release_run(first, run as u64);
-        Ok(run)
+        Ok(received)
     }
 
     #[inline]
