@@ -28,6 +28,12 @@ impl Entry {
         }
     }
 
+    /// Whether the other one is of the same contender, size and processes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |entry: &Self| (entry.name(), entry.size, entry.fan);
+        key(self) == key(other)
+    }
+
     /// Its name in the report.
     pub fn name(&self) -> String {
         Stopped::named(self.contender.full_name(), self.stopped)

@@ -6,7 +6,7 @@ use crate::entry::Entry;
 use crate::fan::Stopped;
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Latency;
-use crate::measure::stats::{median, median_of_all, median_ratio};
+use crate::measure::stats::{median, median_of_all, median_ratio, ratios};
 use crate::results::{Round, Row, Status, Window};
 use crate::transport::{Class, WaitMode};
 
@@ -53,6 +53,8 @@ pub struct Figures {
     pub ratio_to_pipe: RatioToPipe,
     /// Of a row with a stopped process: how many times as long a message takes as without it, in the regime where that is worse.
     pub ratio_to_undisturbed: Option<f64>,
+    /// The same in each round.
+    pub ratio_to_undisturbed_rounds: Vec<f64>,
 }
 
 /// A stream, by the slower of its two regimes.
@@ -267,23 +269,34 @@ impl References<'_> {
         }
     }
 
-    fn to_undisturbed(&self, row: &Row) -> Option<f64> {
-        row.entry.stopped?;
-        let undisturbed = Entry {
-            stopped: None,
-            ..row.entry
+    /// The ratios of the rounds to those without the stopped process, in the regime where their median is worse.
+    fn to_undisturbed(&self, row: &Row) -> Vec<f64> {
+        let of = |window: fn(&Round) -> Option<Window>, row| {
+            series(row, |round| window(round).map(|w| w.ns_each()))
         };
-        let name = undisturbed.name();
-        let other = self.rows.iter().find(|other| {
-            let entry = other.entry;
-            (entry.name(), entry.size) == (name.clone(), undisturbed.size)
-        })?;
-        let ratio = |window: fn(&Round) -> Option<Window>| {
-            let of = |row| series(row, |round| window(round).map(|w| w.ns_each()));
-            median_ratio(&of(row), &of(other))
+        let is_undisturbed = |other: &&Row| {
+            let entry = Entry {
+                stopped: row.entry.stopped,
+                ..other.entry
+            };
+            other.entry.stopped.is_none() && entry.is_same(&row.entry)
         };
-        let ratios = [ratio(|round| round.drained), ratio(|round| round.working)];
-        ratios.into_iter().flatten().max_by(f64::total_cmp)
+        let undisturbed = row
+            .entry
+            .stopped
+            .and_then(|_| self.rows.iter().find(is_undisturbed));
+        let Some(other) = undisturbed else {
+            return Vec::new();
+        };
+        let regimes: [fn(&Round) -> Option<Window>; 2] =
+            [|round| round.drained, |round| round.working];
+        let of_regime = regimes.map(|window| ratios(&of(window, row), &of(window, other)));
+        let [drained, working] = of_regime;
+        if median(&working) > median(&drained) {
+            working
+        } else {
+            drained
+        }
     }
 
     fn to_pipe(&self, row: &Row, slower: &Slower) -> RatioToPipe {
@@ -315,6 +328,7 @@ fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) ->
         stopped,
     } = row.entry;
     let slower = slower_regime(row);
+    let to_undisturbed = references.to_undisturbed(row);
     let interrupted = "the run was interrupted before this was measured";
     let unmeasured = (row.status == Status::Unmeasured).then(|| interrupted.to_owned());
     Figures {
@@ -339,7 +353,8 @@ fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) ->
         system_calls_per_message: None,
         ratio_to_limit: references.to_limit(row, &slower),
         ratio_to_pipe: references.to_pipe(row, &slower),
-        ratio_to_undisturbed: references.to_undisturbed(row),
+        ratio_to_undisturbed: median(&to_undisturbed),
+        ratio_to_undisturbed_rounds: to_undisturbed,
     }
 }
 

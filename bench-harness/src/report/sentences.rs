@@ -21,11 +21,16 @@ pub fn sentences(rows: &[&Figures], what: &str) -> Vec<String> {
 /// What a stopped process costs the others.
 fn cost_of_stopped(row: &Figures) -> Option<String> {
     let (who, times) = (row.stopped?, row.ratio_to_undisturbed?);
+    let rounds = &row.ratio_to_undisturbed_rounds;
+    let least = rounds.iter().copied().min_by(f64::total_cmp);
+    let most = rounds.iter().copied().max_by(f64::total_cmp);
     Some(format!(
-        "With one more {who} stopped in the middle of a message, a message of {}/{} took {} times as long.",
+        "With one more {who} stopped in the middle of a message, a message of {}/{} took {} times as long ({} to {} in the rounds).",
         row.contender,
         row.wait,
-        figure(Some(times))
+        figure(Some(times)),
+        figure(least),
+        figure(most)
     ))
 }
 
