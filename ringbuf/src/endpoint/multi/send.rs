@@ -210,9 +210,7 @@ fn attempt<C: InSegment>(
         waited_ns >= party.patience.base_ns()
     });
     let claimed = party.member.claim(cells, retries, passes)?;
-    party
-        .patience
-        .has_cell_in_use(claimed == Claimed::InUse);
+    party.patience.has_cell_in_use(claimed == Claimed::InUse);
     match claimed {
         Claimed::At(at) => {
             party.patience.end();

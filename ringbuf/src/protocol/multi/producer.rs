@@ -161,8 +161,7 @@ impl<S: Cells> Member<S> {
             }
             match usable {
                 Use::Free => {}
-                Use::Again => return Ok(Room::Moved),
-                Use::Moved => return Ok(Room::Moved),
+                Use::Again | Use::Moved => return Ok(Room::Moved),
                 Use::Full => return Ok(Room::Full),
                 Use::Stuck => return Ok(Room::Stuck(position)),
             }
