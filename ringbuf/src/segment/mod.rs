@@ -7,6 +7,8 @@ pub mod gate;
 pub mod heap;
 pub mod heap_cells;
 #[cfg(not(loom))]
+pub mod kind;
+#[cfg(not(loom))]
 pub mod layout;
 #[cfg(not(loom))]
 pub mod lifecycle;
