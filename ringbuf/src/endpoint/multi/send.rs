@@ -19,7 +19,7 @@ use crate::segment::lifecycle::Segment;
 use crate::wait::{Wait, Waited};
 
 /// A call that does not wait gives the head of a full ring so long to turn out dead.
-const MOMENT_NS: u64 = 3_000;
+const MOMENT_NS: u64 = 20_000;
 
 /// Cells that are ours to write.
 #[derive(Debug, Clone, Copy)]
