@@ -159,6 +159,13 @@ fn what_a_killed_receiver_had_comes_back_marked() {
 }
 
 #[test]
+fn two_messages_that_a_killed_receiver_had_at_once_come_back_marked() {
+    let there = Sender::new(LAST, &[&[1], &[2]]);
+    a_receiver_dies(2, there, Receiver::new(VICTIM, 1).at_once(2));
+    a_receiver_dies(4, there, Receiver::new(VICTIM, 1).at_once(2));
+}
+
+#[test]
 fn a_message_of_two_cells_that_a_killed_receiver_had_comes_back_marked() {
     let there = Sender::new(LAST, &[&[1, 2]]).of_one_message();
     a_receiver_dies(2, there, Receiver::new(VICTIM, 1));

@@ -141,6 +141,8 @@ fn who_stops_while_receiving_two_cells_takes_two_with_it() {
     for capacity in [2, 4] {
         let there = Sender::new(LAST, &[&[1, 2]]).of_one_message();
         a_receiver_stops(capacity, 2, there, Receiver::new(VICTIM, 1));
+        let there = Sender::new(LAST, &[&[1], &[2]]);
+        a_receiver_stops(capacity, 2, there, Receiver::new(VICTIM, 1).at_once(2));
     }
 }
 

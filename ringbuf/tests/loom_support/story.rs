@@ -98,6 +98,7 @@ pub struct Receiver {
     /// From this position on, or from the oldest.
     pub recovers: Option<u64>,
     pub drops: bool,
+    pub at_once: usize,
     pub fate: Fate,
 }
 
@@ -109,6 +110,7 @@ impl Receiver {
             attempts,
             recovers: None,
             drops: false,
+            at_once: 1,
             fate: Fate::Lives,
         }
     }
@@ -132,6 +134,10 @@ impl Receiver {
         Self { drops, ..self }
     }
 
+    pub fn at_once(self, at_once: usize) -> Self {
+        Self { at_once, ..self }
+    }
+
     pub fn fate(self, fate: Fate) -> Self {
         Self { fate, ..self }
     }
@@ -140,6 +146,7 @@ impl Receiver {
         let mut got = Got::default();
         got.was_cut = self.fate.run(cells, self.seat, || {
             let mut party = Party::new(cells, self.seat, self.patience).that_drops(self.drops);
+            party.at_once = self.at_once;
             if let Some(from) = self.recovers {
                 party.recover(from, &mut got);
             }
