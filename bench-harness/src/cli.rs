@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse_size::Config as SizeParser;
 
+use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
 use crate::payload::Frame;
 
@@ -53,6 +54,27 @@ pub enum Output {
     Json,
 }
 
+/// How many processes there are on each side of a link.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct FanArgs {
+    /// Processes that send, all over one link; with more than one on a side there are streams and no round trips
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub producers: u32,
+
+    /// Processes that receive, all over the same link
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub consumers: u32,
+}
+
+impl From<FanArgs> for Fan {
+    fn from(args: FanArgs) -> Self {
+        Self {
+            producers: args.producers,
+            consumers: args.consumers,
+        }
+    }
+}
+
 /// The options of `run`.
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools)]
@@ -73,6 +95,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64", value_parser = parse_message_size)]
     pub size: Vec<usize>,
 
+    /// Several processes on a side.
+    #[command(flatten)]
+    pub fan: FanArgs,
+
     /// How long each window lasts, as in 50ms [default: what the time for the whole run allows]
     #[arg(long, value_name = "TIME", value_parser = parse_window)]
     pub duration: Option<Duration>,
@@ -81,11 +107,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 
+    /// Stop one more process in the middle of a message for the whole run, and tell how much that costs the others
+    #[arg(long, value_enum, value_name = "WHO", conflicts_with = "payload")]
+    pub stopped: Option<Stopped>,
+
     /// Makes the same order of contenders again [default: a new one, printed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     pub seed: Option<u64>,
 
-    /// The two cores to measure on [default: two that share no hardware]
+    /// The two cores to measure on; with more processes, two or more [default: two that share no hardware, then others]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub cpus: Option<Vec<usize>>,
 
@@ -117,6 +147,10 @@ pub struct RunArgs {
 /// The options of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    /// Several processes on a side.
+    #[command(flatten)]
+    pub fan: FanArgs,
+
     /// How the list looks
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -188,6 +222,12 @@ mod tests {
             ("--duration 0ms", "from 1ms to 60s"),
             ("--duration soon", "as in 50ms"),
             ("--rounds 0", "1..=1000"),
+            ("--producers 0", "1..=32"),
+            ("--stopped nobody", "[possible values: producer, consumer]"),
+            ("--stopped producer --payload x --frame line", "--payload"),
+            ("--consumers 33", "1..=32"),
+            ("--consumers many", "--consumers"),
+            ("--consumer 2", "--consumers"),
             ("--payload x", "--frame"),
             ("--frame line", "--payload"),
             ("--payload x --frame lines", "`fixed=N`"),
@@ -196,6 +236,13 @@ mod tests {
             let problem = run_args(line).unwrap_err().to_string();
             assert!(problem.contains(part), "{line}: {problem}");
         }
+    }
+
+    #[test]
+    fn one_sends_and_one_receives_unless_told() {
+        assert_eq!(Fan::from(run_args("").unwrap().fan), Fan::PAIR);
+        let fan = Fan::from(run_args("--producers 3 --consumers 2").unwrap().fan);
+        assert_eq!((fan.producers, fan.consumers), (3, 2));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::fan::{Fan, Seat, Stopped};
 use crate::measure::integrity::{Arrived, Ending, Tally};
 use crate::measure::latency::Latency;
 use crate::measure::pattern::Lengths;
 use crate::measure::usage::Usage;
 use crate::payload::Frame;
-use crate::shared::Side;
 use crate::transport::Ticket;
 
 /// The work of one measured process.
@@ -19,16 +19,20 @@ use crate::transport::Ticket;
 pub struct Job {
     /// The contender's full name, as in `ring-spsc/spin`.
     pub contender: String,
-    /// Which of the two processes this is.
-    pub side: Side,
+    /// Which of the processes this is.
+    pub seat: Seat,
+    /// How many there are on each side.
+    pub fan: Fan,
     /// The core to stay on.
     pub cpu: usize,
-    /// Whether the other side is on the same core.
-    pub one_core: bool,
+    /// Whether some of the processes share a core.
+    pub is_crowded: bool,
     /// The process whose death ends this one.
     pub coordinator_pid: i32,
     /// The page of [`crate::shared::SharedPage`].
     pub page_fd: RawFd,
+    /// Where a receiver that is one of several writes down what it took: see [`crate::measure::ledger`].
+    pub ledger_fd: Option<RawFd>,
     /// The link from left to right.
     pub forward: Ticket,
     /// The link from right to left.
@@ -60,6 +64,11 @@ pub enum Task {
         stream_window_ns: Option<u64>,
         /// How long the window of the round trip lasts; none is measured without.
         round_trip_window_ns: Option<u64>,
+    },
+    /// Get into the middle of a message and stop there. Whoever does this is no part of the fan.
+    Hold {
+        /// In the middle of what.
+        who: Stopped,
     },
     /// Send the records of a file.
     Payload {
@@ -107,7 +116,7 @@ pub struct RunReport {
     pub kind: RunKind,
     /// Whether it was the window; the others calibrate. All are checked.
     pub is_final: bool,
-    /// How many messages (or round trips) were ordered.
+    /// How many messages (or round trips) were ordered, of all producers together.
     pub messages: u64,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,

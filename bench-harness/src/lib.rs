@@ -1,14 +1,17 @@
-//! Measures IPC mechanisms between two real processes, and verifies every message.
+//! Measures IPC mechanisms between real processes, and verifies every message.
 //!
 //! A library, so that the benches of the crates that are measured here use the very same mechanisms ([`transport`]) and the same
 //! way to start a second process ([`runner`]).
 
 pub mod cli;
 pub mod clock;
+pub mod entry;
+pub mod fan;
 pub mod job;
 pub mod machine;
 pub mod measure;
 pub mod payload;
+pub mod placement;
 pub mod report;
 pub mod results;
 pub mod runner;
@@ -58,7 +61,7 @@ fn complain(code: u8, problem: &str) -> u8 {
 }
 
 fn print_list(args: &ListArgs) -> u8 {
-    let listed = list::list();
+    let listed = list::list(args.fan.into());
     let out = io::stdout().lock();
     let written = match args.output {
         Output::Table => list::write_table(&listed, out),
@@ -88,9 +91,9 @@ fn run(args: &RunArgs) -> u8 {
             );
         }
     };
-    let environment = Environment::observe(plan.cores, &plan.allowed_cores);
+    let environment = Environment::observe(plan.placement.pool(), &plan.allowed_cores);
     let mut coordinator = Coordinator {
-        cores: plan.cores,
+        placement: plan.placement.clone(),
         interrupt,
     };
     let progress = Progress::new(plan.rounds, plan.entries.len());

@@ -106,7 +106,8 @@ fn parse_core_list(text: &str) -> BTreeSet<usize> {
     cores
 }
 
-fn show_cores(cores: &[usize]) -> String {
+/// A list for people.
+pub fn show_cores(cores: &[usize]) -> String {
     let shown: Vec<String> = cores.iter().map(ToString::to_string).collect();
     shown.join(", ")
 }
@@ -120,9 +121,9 @@ pub struct Environment {
     pub kernel: String,
     /// How many cores this process may use.
     pub cores: usize,
-    /// The cores that are measured, left and right.
-    pub measured_cores: [usize; 2],
-    /// Whether these two are hardware threads of one core.
+    /// The cores that are measured: left and right, then those of further processes.
+    pub measured_cores: Vec<usize>,
+    /// Whether two of them are hardware threads of one core.
     pub measured_cores_are_siblings: bool,
     /// Whether the machine is virtual, as far as the processor says.
     pub is_virtual: bool,
@@ -142,7 +143,7 @@ pub struct Environment {
 
 impl Environment {
     /// Looks around.
-    pub fn observe(cores: Cores, allowed: &[usize]) -> Self {
+    pub fn observe(measured: &[usize], allowed: &[usize]) -> Self {
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name: &str| {
             cpu_info
@@ -155,9 +156,13 @@ impl Environment {
             cpu: field("model name").unwrap_or("unknown").to_owned(),
             kernel: kernel_name(),
             cores: allowed.len(),
-            measured_cores: [cores.left, cores.right],
-            measured_cores_are_siblings: !cores.is_one()
-                && siblings(cores.left).contains(&cores.right),
+            measured_cores: measured.to_vec(),
+            measured_cores_are_siblings: measured.iter().any(|&cpu| {
+                let near = siblings(cpu);
+                measured
+                    .iter()
+                    .any(|other| *other != cpu && near.contains(other))
+            }),
             is_virtual: flags.split_whitespace().any(|flag| flag == "hypervisor"),
             memory_bytes: memory_bytes(),
             load_average: load_average(),
@@ -212,12 +217,12 @@ fn clock_source() -> Option<String> {
         .map(|text| text.trim().to_owned())
 }
 
-/// Time that a hypervisor took from the two cores so far, in nanoseconds; the kernel counts it in hundredths of a second.
-pub fn stolen_ns(cores: Cores) -> u64 {
+/// Time that a hypervisor took from these cores so far, in nanoseconds; the kernel counts it in hundredths of a second.
+pub fn stolen_ns(cores: &[usize]) -> u64 {
     const TICK_NS: u64 = 10_000_000;
     const STEAL_FIELD: usize = 8;
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let of = |cpu: usize| {
+    let of = |cpu: &usize| {
         let name = format!("cpu{cpu}");
         text.lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>())
@@ -225,8 +230,7 @@ pub fn stolen_ns(cores: Cores) -> u64 {
             .and_then(|fields| fields.get(STEAL_FIELD)?.parse::<u64>().ok())
             .unwrap_or(0)
     };
-    let ticks = of(cores.left) + if cores.is_one() { 0 } else { of(cores.right) };
-    ticks * TICK_NS
+    cores.iter().map(of).sum::<u64>() * TICK_NS
 }
 
 #[cfg(test)]

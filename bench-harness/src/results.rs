@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
+use crate::entry::Entry;
 use crate::job::{RunKind, RunReport, SideReport};
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Latency;
 use crate::measure::usage::Usage;
-use crate::scenario::Entry;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,14 +79,14 @@ pub struct Round {
     pub exchanges: Option<Window>,
 }
 
-/// One window of both sides.
+/// One window of all processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     /// Messages; in a round trip, exchanges.
     pub count: u64,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,
-    /// What it cost both sides together.
+    /// What it cost all of them together.
     pub usage: Usage,
     /// The times of the exchanges.
     pub latency: Option<Latency>,
@@ -98,29 +98,36 @@ impl Window {
         self.elapsed_ns as f64 / self.count.max(1) as f64
     }
 
-    fn of(left: &RunReport, right: &RunReport) -> Self {
-        let mut usage = left.usage;
-        usage += right.usage;
+    /// The window of the leader, with what it cost the others as well.
+    fn of<'a>(leader: &RunReport, others: impl Iterator<Item = &'a RunReport>) -> Self {
+        let mut usage = leader.usage;
+        others.for_each(|other| usage += other.usage);
         Self {
-            count: left.messages,
-            elapsed_ns: left.elapsed_ns,
+            count: leader.messages,
+            elapsed_ns: leader.elapsed_ns,
             usage,
-            latency: left.latency,
+            latency: leader.latency,
         }
     }
 }
 
 impl Round {
-    /// The windows of a session.
-    pub fn of(number: u32, left: &SideReport, right: &SideReport) -> Self {
+    /// The windows of a session, given what its processes say, the leader first.
+    pub fn of(number: u32, reports: &[SideReport]) -> Self {
         let mut round = Self {
             number,
             ..Self::default()
         };
-        let pairs = left.runs.iter().zip(&right.runs);
-        for (left, right) in pairs.filter(|(left, _)| left.is_final) {
-            let window = Some(Window::of(left, right));
-            match left.kind {
+        let Some((leader, others)) = reports.split_first() else {
+            return round;
+        };
+        for (index, run) in leader.runs.iter().enumerate() {
+            if !run.is_final {
+                continue;
+            }
+            let of_others = others.iter().filter_map(|other| other.runs.get(index));
+            let window = Some(Window::of(run, of_others));
+            match run.kind {
                 RunKind::Drained | RunKind::Payload => round.drained = window,
                 RunKind::Working => round.working = window,
                 RunKind::RoundTrip => round.exchanges = window,

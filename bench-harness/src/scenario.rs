@@ -6,11 +6,15 @@ use std::time::Duration;
 use globset::{Glob, GlobMatcher};
 
 use crate::cli::RunArgs;
+use crate::entry::{Entry, entries, with_stopped};
+use crate::fan::{Fan, Stopped};
 use crate::job::Fault;
-use crate::machine::{Cores, allowed_cores, choose_cores, siblings};
+use crate::machine::{allowed_cores, siblings};
+use crate::measure::crowd_check::LEN_MIN;
 use crate::payload::{Frame, Profile, Records};
+use crate::placement::Placement;
 use crate::transport::LinkShape;
-use crate::transport::registry::{Contender, Sizes, contenders};
+use crate::transport::registry::{Contender, contenders};
 
 /// The messages that a link holds where the mechanism lets one choose.
 const CAPACITY: usize = 1024;
@@ -18,15 +22,6 @@ const CAPACITY: usize = 1024;
 const CAPACITY_BYTES_MAX: usize = 16 << 20;
 /// The fewest messages that a link holds.
 const CAPACITY_MIN: usize = 16;
-
-/// One row of the report: a contender at a size.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// The contender.
-    pub contender: Contender,
-    /// The length of its messages in bytes.
-    pub size: usize,
-}
 
 /// How long the windows last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +54,12 @@ pub struct Plan {
     pub rounds: u32,
     /// Makes the order in each round.
     pub seed: u64,
+    /// How many processes send and receive.
+    pub fan: Fan,
+    /// One more, that is stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
     /// The measured cores.
-    pub cores: Cores,
+    pub placement: Placement,
     /// All cores that this process may use.
     pub allowed_cores: Vec<usize>,
     /// How long the windows last.
@@ -96,19 +95,21 @@ impl Plan {
             .zip(args.frame)
             .map(plan_payload)
             .transpose()?;
+        let fan = Fan::from(args.fan);
+        check_fan(fan, args, payload.is_some()).map_err(PlanError::Usage)?;
         let chosen = select(contenders(), &args.contender, &args.exclude)?;
         let sizes = match &payload {
             None => distinct(&args.size),
             Some(payload) => vec![payload.profile.len_max],
         };
         let entries = match &payload {
-            None => entries(&chosen, &sizes),
+            None => with_stopped(entries(&chosen, &sizes, fan), args.stopped),
             Some(payload) => payload_entries(&chosen, payload)?,
         };
         let allowed = allowed_cores()
             .map_err(|error| PlanError::Input(format!("the cores can't be told: {error}")))?;
-        let cores =
-            choose_cores(args.cpus.as_deref(), &allowed, siblings).map_err(PlanError::Usage)?;
+        let placement = Placement::choose(args.cpus.as_deref(), &allowed, fan, siblings)
+            .map_err(PlanError::Usage)?;
         let budget = if args.quick {
             Budget::QUICK
         } else {
@@ -130,7 +131,9 @@ impl Plan {
             sizes,
             rounds,
             seed: args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
-            cores,
+            fan,
+            stopped: args.stopped,
+            placement,
             allowed_cores: allowed,
             windows,
             time_limit: (is_ours && !args.verify).then(|| budget.limit * size_count),
@@ -150,6 +153,7 @@ impl Plan {
             message_len_max: entry.size,
             variable_len,
             capacity: capacity_for(entry.size),
+            fan: entry.fan,
         }
     }
 }
@@ -179,8 +183,8 @@ impl Budget {
         limit: Duration::from_secs(13),
         rounds: 3,
     };
-    /// Starting and ending two processes, and their links.
-    const OVERHEAD: Duration = Duration::from_millis(15);
+    /// Starting and ending a process, and its part of their links.
+    const OVERHEAD: Duration = Duration::from_micros(7_500);
     /// A window needs trials before it, which take about a third as long again.
     const WITH_TRIALS: f64 = 1.3;
     const SHORTEST: Duration = Duration::from_millis(5);
@@ -190,12 +194,13 @@ impl Budget {
     fn windows(&self, entries: &[Entry], rounds: u32, sizes: u32) -> Windows {
         let windows: u32 = entries
             .iter()
-            .map(|Entry { contender, .. }| {
-                2 * u32::from(contender.figures.has_stream())
-                    + u32::from(contender.figures.has_round_trip())
+            .map(|entry| {
+                let figures = entry.figures();
+                2 * u32::from(figures.has_stream()) + u32::from(figures.has_round_trip())
             })
             .sum();
-        let overhead = Self::OVERHEAD * entries.len() as u32 * rounds;
+        let processes: usize = entries.iter().map(|entry| entry.fan.processes()).sum();
+        let overhead = Self::OVERHEAD * processes as u32 * rounds;
         let available = (self.sessions * sizes).saturating_sub(overhead);
         let share = available.div_f64(f64::from((windows * rounds).max(1)) * Self::WITH_TRIALS);
         let window = share.clamp(Self::SHORTEST, Self::LONGEST);
@@ -203,6 +208,26 @@ impl Budget {
             stream: window,
             round_trip: window,
         }
+    }
+}
+
+/// What can't be with several processes on a side.
+fn check_fan(fan: Fan, args: &RunArgs, has_payload: bool) -> Result<(), String> {
+    if fan.is_pair() {
+        return Ok(());
+    }
+    if has_payload {
+        return Err(
+            "--payload sends the records of a file in their order, from one process to one; leave out --producers and --consumers"
+                .to_owned(),
+        );
+    }
+    match args.size.iter().find(|&&size| size < LEN_MIN) {
+        Some(size) => Err(format!(
+            "--size {size} has no room for the number of the producer, which takes {LEN_MIN} bytes; choose a larger size, or one \
+             producer and one consumer"
+        )),
+        None => Ok(()),
     }
 }
 
@@ -284,29 +309,11 @@ fn distinct(sizes: &[usize]) -> Vec<usize> {
     distinct
 }
 
-/// A row for each size; one row where the size is given by the contender.
-fn entries(chosen: &[Contender], sizes: &[usize]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (index, &size) in sizes.iter().enumerate() {
-        for &contender in chosen {
-            match contender.sizes {
-                Sizes::Asked => entries.push(Entry { contender, size }),
-                Sizes::Always(size) if index == 0 => entries.push(Entry { contender, size }),
-                Sizes::Always(_) => {}
-            }
-        }
-    }
-    entries
-}
-
 fn payload_entries(chosen: &[Contender], payload: &PayloadPlan) -> Result<Vec<Entry>, PlanError> {
     let entries: Vec<Entry> = chosen
         .iter()
         .filter(|contender| contender.has_content())
-        .map(|&contender| Entry {
-            contender,
-            size: payload.profile.len_max,
-        })
+        .map(|&contender| Entry::new(contender, payload.profile.len_max, Fan::PAIR))
         .collect();
     if entries.is_empty() {
         return Err(PlanError::Usage(
@@ -362,23 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_make_rows_except_where_the_contender_has_its_own() {
-        let chosen = select(contenders(), &["limit-*".to_owned()], &[]).unwrap();
-        let rows = entries(&chosen, &distinct(&[64, 1024, 64]));
-        let of = |name: &str| {
-            let rows = rows.iter().filter(|entry| entry.contender.name == name);
-            rows.map(|entry| entry.size).collect::<Vec<_>>()
-        };
-        assert_eq!(of("limit-memcpy"), [64, 1024]);
-        assert_eq!(of("limit-line"), [64]);
-        assert_eq!(of("limit-futex"), [0]);
-    }
-
-    #[test]
     fn the_windows_fit_the_budget() {
         let row = entries(
             &select(contenders(), &["limit-memcpy".to_owned()], &[]).unwrap(),
             &[64],
+            Fan::PAIR,
         );
         for (count, budget) in [(35, Budget::FULL), (35, Budget::QUICK), (1, Budget::FULL)] {
             let rows = vec![row[0]; count];
@@ -386,7 +381,7 @@ mod tests {
             assert!(windows.stream >= Budget::SHORTEST && windows.stream <= Budget::LONGEST);
             let sessions = count as u32 * budget.rounds;
             let total = (windows.stream * 2).mul_f64(Budget::WITH_TRIALS) * sessions
-                + Budget::OVERHEAD * sessions;
+                + Budget::OVERHEAD * 2 * sessions;
             assert!(
                 total <= budget.sessions + Duration::from_millis(1),
                 "{total:?}"

@@ -1,110 +1,17 @@
 //! Runs the built program with tiny windows: its report, its exit codes, and that nothing stays behind. No speed is asserted.
 
-use std::fs;
+mod support;
+
 use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Windows as short as they go: only the report is looked at.
-const TINY: [&str; 6] = ["--rounds", "2", "--duration", "1ms", "--seed", "7"];
-
-fn harness(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
-    command.args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    harness(args).output().unwrap()
-}
-
-fn tiny_report(args: &[&str]) -> (i32, Value) {
-    let output = run(&[&["run", "--output", "json"], &TINY[..], args].concat());
-    let code = output.status.code().unwrap();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!(
-            "{error}, code {code}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    });
-    (code, report)
-}
-
-fn row<'a>(report: &'a Value, contender: &str, wait: &str) -> &'a Value {
-    let rows = report["results"].as_array().unwrap();
-    rows.iter()
-        .find(|row| row["contender"] == contender && row["wait"] == wait)
-        .unwrap()
-}
-
-fn is_clean(row: &Value) -> bool {
-    ["lost", "duplicated", "reordered", "corrupted"]
-        .iter()
-        .all(|what| row["integrity"][what] == 0)
-}
-
-fn temporary_file(name: &str, content: &[u8]) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, content).unwrap();
-    path
-}
-
-/// How many processes carry this mark in their environment.
-fn count_marked(mark: &str) -> usize {
-    let environment_of = |entry: fs::DirEntry| fs::read(entry.path().join("environ")).ok();
-    let environments = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(environment_of);
-    environments
-        .filter(|environment| {
-            environment
-                .windows(mark.len())
-                .any(|part| part == mark.as_bytes())
-        })
-        .count()
-}
-
-/// Waits until so many processes carry the mark.
-fn await_marked(mark: &str, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while count_marked(mark) != count {
-        assert!(
-            Instant::now() < deadline,
-            "{} instead of {count}",
-            count_marked(mark)
-        );
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Starts a run that would last very long, and returns it in the middle of a session.
-fn start_endless(name: &str) -> (Child, String) {
-    let mark = format!("{name}-{}", std::process::id());
-    let args = [
-        "--output",
-        "json",
-        "--rounds",
-        "1000",
-        "--duration",
-        "300ms",
-    ];
-    let child = harness(&[&args[..], &["--contender", "pipe"]].concat())
-        .env("BENCH_HARNESS_TEST_MARK", &mark)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The coordinator and the two sides.
-    await_marked(&mark, 3);
-    (child, mark)
-}
+use support::{
+    TINY, await_marked, count_marked, is_clean, row, run, start_endless, temporary_file,
+    tiny_report,
+};
 
 #[test]
 fn every_contender_reports_in_the_format() {
@@ -153,7 +60,12 @@ fn every_contender_reports_in_the_format() {
         }
     }
     for wait in ["spin", "spin-park", "park"] {
-        for ring in ["ring-spsc", "ring-spsc-bytes"] {
+        for ring in [
+            "ring-spsc",
+            "ring-spsc-bytes",
+            "ring-mpmc",
+            "ring-mpmc-bytes",
+        ] {
             assert_eq!(row(&report, ring, wait)["status"], "ok");
         }
     }
@@ -340,7 +252,7 @@ fn the_records_of_a_file_arrive_as_they_are() {
 
 #[test]
 fn an_interrupted_run_writes_what_it_has_and_leaves_nobody_behind() {
-    let (mut child, mark) = start_endless("interrupted");
+    let (mut child, mark) = start_endless("interrupted", &["--contender", "pipe"], 2);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let mut text = String::new();
     child
@@ -358,7 +270,7 @@ fn an_interrupted_run_writes_what_it_has_and_leaves_nobody_behind() {
 
 #[test]
 fn the_measured_processes_do_not_outlive_a_coordinator_that_is_killed() {
-    let (mut child, mark) = start_endless("killed");
+    let (mut child, mark) = start_endless("killed", &["--contender", "pipe"], 2);
     child.kill().unwrap();
     child.wait().unwrap();
     await_marked(&mark, 0);

@@ -10,6 +10,8 @@ pub mod benchmarks {}
 pub mod layout {}
 #[doc = include_str!("../memory-ordering.md")]
 pub mod memory_ordering {}
+#[doc = include_str!("../protocol-mpmc.md")]
+pub mod protocol_mpmc {}
 #[doc = include_str!("../protocols.md")]
 pub mod protocols {}
 #[doc = include_str!("../recovery.md")]

@@ -1,7 +1,7 @@
 //! The message types and the ways of waiting that the tests go through, as arguments of a process.
 
 use clap::ValueEnum;
-use shm_ringbuf::{Config, Error, Message, Wait};
+use shm_ringbuf::{Config, Error, Message, Multi, Wait};
 
 /// The message types that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,6 +72,18 @@ impl Form {
     pub fn create(self, config: &Config, name: &str) -> Result<usize, Error> {
         with_form!(self, create(config, name))
     }
+
+    /// The same for a ring of several producers and consumers.
+    ///
+    /// # Errors
+    /// What the library said.
+    pub fn create_multi(self, config: &Config<Multi>, name: &str) -> Result<usize, Error> {
+        with_form!(self, create_multi(config, name))
+    }
+}
+
+fn create_multi<M: Message + ?Sized>(config: &Config<Multi>, name: &str) -> Result<usize, Error> {
+    Ok(config.create::<M>(name)?.max_message_len())
 }
 
 fn create<M: Message + ?Sized>(config: &Config, name: &str) -> Result<usize, Error> {

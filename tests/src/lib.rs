@@ -10,12 +10,14 @@
 //! - [`seccomp`]: system calls that the kernel refuses;
 //! - [`stepper`]: a peer that goes on by one instruction at a time, to be killed or left there after each;
 //! - [`traffic`]: every way to send and to receive, for both forms of a ring;
+//! - [`crowd`]: several producers and consumers of one ring, what they did, and whether it was right;
 //! - [`board`]: who holds permits of a semaphore, kept where a death cannot touch it;
 //! - [`journal`]: what a process did, kept where its death cannot touch it;
 //! - [`history`]: a check in linear time that nothing was lost, doubled, reordered or made up.
 
 pub mod board;
 pub mod children;
+pub mod crowd;
 pub mod event_page;
 pub mod events;
 pub mod forms;

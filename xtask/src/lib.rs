@@ -3,11 +3,13 @@
 //! - [`steps`]: `test`, everything that must hold, in order;
 //! - [`miri`]: the protocols under Miri;
 //! - [`mutants`]: every weakened ordering must be caught by a model of its row in the ledger;
+//! - [`models`]: the model of the multi ring under SPIN, and the faults that it must see;
 //! - [`results`]: whether a run of the harness is sound;
 //! - [`tidy`]: the rules of style as functions over text, for a test and for the mutants.
 
 pub mod faults;
 pub mod miri;
+pub mod models;
 pub mod mutants;
 pub mod results;
 pub mod steps;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::steps::{Selection, Step};
-use xtask::{miri, mutants, results, steps};
+use xtask::{miri, models, mutants, results, steps};
 
 /// The chores of the workspace.
 #[derive(Debug, Parser)]
@@ -37,6 +37,18 @@ enum Chore {
         #[arg(long, value_name = "TEXT")]
         edge: Option<String>,
     },
+    /// Run the model of the multi ring under SPIN: it must pass, and fail with each planted fault
+    Models {
+        /// The large configurations too (minutes, and gigabytes)
+        #[arg(long)]
+        full: bool,
+        /// Only this planted fault, and the configurations that must show it
+        #[arg(long, value_name = "NAME")]
+        mutant: Option<String>,
+        /// Where SPIN or a C compiler is missing: say so, and succeed
+        #[arg(long)]
+        if_installed: bool,
+    },
     /// Check the results of `bench-harness run --output json`
     CheckResults {
         /// The file that it was written to
@@ -49,6 +61,15 @@ fn main() -> ExitCode {
         Chore::Test { only, skip, long } => steps::run(&Selection { only, skip, long }),
         Chore::Miri => miri::run(),
         Chore::Mutants { edge } => mutants::run(edge.as_deref()),
+        Chore::Models {
+            full,
+            mutant,
+            if_installed,
+        } => models::run(&models::Selection {
+            full,
+            mutant,
+            if_installed,
+        }),
         Chore::CheckResults { file } => results::run(&file),
     };
     match result {

@@ -87,6 +87,7 @@ impl Step {
             Self::Benches => {
                 // Not `cargo bench`: that would build everything anew, optimised, for figures that nobody looks at.
                 command.args(["test", "--locked", "-p", "shm-semaphore", "--bench", "sync"]);
+                command.args(["-p", "shm-ringbuf", "--bench", "tail"]);
             }
             Self::Loom => {
                 command.args(["test", "--release", "--locked"]);

@@ -4,17 +4,20 @@ use std::io;
 use std::path::Path;
 
 use memmap2::MmapMut;
+use nix::sys::signal::{Signal, raise};
 
+use super::crowd::run_crowd;
 use super::exchange::{answer, initiate};
 use super::flow::{receive_all, send_pattern, send_records, send_with_fault};
 use super::latency::Recorder;
 use super::pacing::Pacing;
 use super::pattern::{Lengths, Pattern};
 use super::station::{RunError, Station, Stop};
+use crate::fan::Stopped;
 use crate::job::{Fault, Job, RunKind, SideReport, Task};
 use crate::payload::{Frame, RecordContent, Records};
 use crate::shared::{SharedPage, Side};
-use crate::transport::{Receiver, Sender, Transport};
+use crate::transport::{Receiver, Sender, Ticket, Transport};
 
 /// The ends of the links that a process holds. The way back exists only where round trips are made.
 enum Ends<Tx, Rx> {
@@ -24,6 +27,12 @@ enum Ends<Tx, Rx> {
 
 /// Does the job of one measured process over a transport.
 pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) -> SideReport {
+    if let Task::Hold { who } = job.task {
+        return hold(transport, &job.forward, who);
+    }
+    if !job.fan.is_pair() {
+        return run_crowd(transport, job, page);
+    }
     let mut station = Station::new(job, page);
     let done = station
         .join(|| join(transport, job))
@@ -31,9 +40,21 @@ pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) 
     station.into_report(&done)
 }
 
+/// Stops in the middle of a message, for good: the coordinator ends this process when it ends the session.
+fn hold<T: Transport>(transport: &T, link: &Ticket, who: Stopped) -> SideReport {
+    let stop = || {
+        // It can't fail: the signal is a valid one.
+        let _ = raise(Signal::SIGSTOP);
+    };
+    match transport.hold(link, who, stop) {
+        Ok(()) => SideReport::failed(format!("the stopped {who} was let go on")),
+        Err(error) => SideReport::failed(format!("the {who} that was to stop failed: {error}")),
+    }
+}
+
 /// Opens the ends in the same order on both sides, so that ends that wait for each other meet.
 fn join<T: Transport>(transport: &T, job: &Job) -> io::Result<Ends<T::Tx, T::Rx>> {
-    match job.side {
+    match job.seat.side {
         Side::Left => {
             let tx = transport.sender(&job.forward)?;
             let back = job
@@ -79,11 +100,15 @@ fn work<Tx: Sender, Rx: Receiver>(
             Ok(())
         }
         Task::Payload { file, frame } => payload(station, &mut ends, file, *frame),
+        Task::Hold { .. } => Err(station.fail("whoever holds is not measured".to_owned())),
     }
 }
 
 /// A page-aligned buffer: the alignment of the messages must not differ from one process to the next.
-fn aligned_buffer(station: &mut Station<'_>, len: usize) -> Result<MmapMut, Stop> {
+///
+/// # Errors
+/// When there is no memory left.
+pub fn aligned_buffer(station: &mut Station<'_>, len: usize) -> Result<MmapMut, Stop> {
     MmapMut::map_anon(len.max(1))
         .map_err(|error| station.fail(format!("no memory for a buffer of {len} bytes: {error}")))
 }

@@ -56,10 +56,10 @@ pub fn initiate(
         if sequence >= first_timed {
             recorder.record(finished_ns - started_ns);
         } else {
-            page.note_start(finished_ns);
+            page.note_start(run.seat, finished_ns);
         }
     }
-    page.note_finish(now_ns());
+    page.note_finish(run.seat, now_ns());
     let sent = run.messages + WARM_UP;
     Account {
         latency: Some(recorder.summary()),

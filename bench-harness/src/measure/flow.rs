@@ -33,7 +33,7 @@ pub fn send_pattern<Tx: Sender>(
     buffer: &mut [u8],
 ) -> Account {
     tx.begin_window(run.deadline);
-    page.note_start(now_ns());
+    page.note_start(run.seat, now_ns());
     for sequence in run.base..run.base + run.messages {
         fill(buffer, sequence);
         if let Err(error) = tx.send(buffer) {
@@ -54,7 +54,7 @@ pub fn send_with_fault<Tx: Sender>(
     fault: Option<Fault>,
 ) -> Account {
     tx.begin_window(run.deadline);
-    page.note_start(now_ns());
+    page.note_start(run.seat, now_ns());
     let mut send = |sequence: u64, flipped_bit: u8| {
         let message = &mut buffer[..lengths.of(sequence)];
         fill(message, sequence);
@@ -94,7 +94,7 @@ pub fn send_records<Tx: Sender>(
     records: &Records,
 ) -> Account {
     tx.begin_window(run.deadline);
-    page.note_start(now_ns());
+    page.note_start(run.seat, now_ns());
     for index in 0..run.messages {
         let Some(record) = records.get(index as usize) else {
             return sent(index, Err(io::ErrorKind::UnexpectedEof.into()));
@@ -133,7 +133,7 @@ pub fn receive_all<Rx: Receiver, C: Content, const WORKS: bool>(
             }
         }
     }
-    page.note_finish(now_ns());
+    page.note_finish(run.seat, now_ns());
     Account {
         arrived: Some(checker.finish()),
         error,
@@ -143,7 +143,7 @@ pub fn receive_all<Rx: Receiver, C: Content, const WORKS: bool>(
 
 /// A chain of multiplications, each of which needs the result of the last one.
 #[inline(never)]
-fn work_a_little(message: &[u8]) {
+pub fn work_a_little(message: &[u8]) {
     let mut value = u64::from(message.first().copied().unwrap_or(1));
     for _ in 0..WORK_TURNS {
         value = value.wrapping_mul(value | 1);

@@ -172,6 +172,20 @@ pub enum Ending {
 }
 
 impl Arrived {
+    /// What one of several receivers has to say: everything that came has its place, and nobody knows of what was overtaken.
+    pub fn of(tally: Tally) -> Self {
+        Self {
+            placed: tally.received - tally.duplicated,
+            tally,
+            overtaken: 0,
+        }
+    }
+
+    /// What the receiver knows by itself.
+    pub fn known(&self) -> Tally {
+        self.tally
+    }
+
     /// The whole account, given what the sender says.
     pub fn against(&self, sent: u64, sender_is_idle: bool, ending: Ending) -> Tally {
         // What the receiver didn't get is lost only if nothing more could come: the sender's calls had all returned, and the

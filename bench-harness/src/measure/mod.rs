@@ -1,10 +1,13 @@
 //! What runs inside the measured processes: the loops, the clockwork around them, and the account of every message.
 
+pub mod crowd;
+pub mod crowd_check;
 pub mod duplex;
 pub mod exchange;
 pub mod flow;
 pub mod integrity;
 pub mod latency;
+pub mod ledger;
 pub mod pacing;
 pub mod pattern;
 pub mod station;

@@ -11,6 +11,8 @@ pub struct Pacing {
     pub wanted: u64,
     /// How far `wanted` may stretch the window.
     pub stretch_max: u64,
+    /// No run has more messages than that, however short it then is.
+    pub most: u64,
 }
 
 /// Trials before the window, at most.
@@ -26,6 +28,7 @@ impl Pacing {
             first: (capacity as u64 * 5 / 4).max(64),
             wanted: 100,
             stretch_max: 3,
+            most: u64::MAX,
         }
     }
 
@@ -36,6 +39,17 @@ impl Pacing {
             first: 16,
             wanted: 1_050,
             stretch_max: 3,
+            most: u64::MAX,
+        }
+    }
+
+    /// The same with no more than so many messages in a run.
+    #[must_use]
+    pub fn at_most(self, most: u64) -> Self {
+        Self {
+            first: self.first.min(most),
+            most,
+            ..self
         }
     }
 
@@ -46,7 +60,7 @@ impl Pacing {
         }
         let growth =
             (self.window_ns as f64 / 5.0 / elapsed_ns.max(1) as f64).clamp(2.0, GROWTH_MAX);
-        Some((messages as f64 * growth) as u64)
+        Some(((messages as f64 * growth) as u64).min(self.most))
     }
 
     /// The messages of the window, given the last trial.
@@ -54,7 +68,7 @@ impl Pacing {
         let per_ns = messages as f64 / elapsed_ns.max(1) as f64;
         let fitting = per_ns * self.window_ns as f64;
         let stretched = (fitting * self.stretch_max as f64).min(self.wanted as f64);
-        (fitting.max(stretched) as u64).max(1)
+        (fitting.max(stretched) as u64).clamp(1, self.most)
     }
 }
 
@@ -67,6 +81,7 @@ mod tests {
         first: 100,
         wanted: 1_000,
         stretch_max: 3,
+        most: 1 << 30,
     };
 
     #[test]
@@ -91,6 +106,15 @@ mod tests {
         assert_eq!(PACING.window(100, 100_000_000), 120);
         // 1 s a message.
         assert_eq!(PACING.window(1, 1_000_000_000), 1);
+    }
+
+    #[test]
+    fn no_run_has_more_messages_than_allowed() {
+        let pacing = PACING.at_most(500);
+        assert_eq!(pacing.first, 100);
+        assert_eq!(pacing.at_most(50).first, 50);
+        assert_eq!(pacing.next_trial(1, 100, 1_000), Some(500));
+        assert_eq!(pacing.window(100_000, 10_000_000), 500);
     }
 
     #[test]

@@ -88,8 +88,10 @@ fn claimed_sequence(message: &[u8], expected: u64) -> u64 {
 pub enum Lengths {
     /// All the same.
     Fixed(usize),
-    /// Anything from one byte to `max`, the two ends more often than the rest; a function of the sequence number.
+    /// Anything from `min` to `max` bytes, the two ends more often than the rest; a function of the sequence number.
     Varied {
+        /// The shortest.
+        min: usize,
         /// The longest.
         max: usize,
         /// Makes another order.
@@ -103,12 +105,12 @@ impl Lengths {
     pub fn of(self, sequence: u64) -> usize {
         match self {
             Self::Fixed(len) => len,
-            Self::Varied { max, seed } => {
+            Self::Varied { min, max, seed } => {
                 let hash = fastrand::Rng::with_seed(sequence ^ seed).u64(..);
                 match hash % 8 {
                     0 => max,
-                    1 => 1,
-                    _ => 1 + ((hash >> 3) % max as u64) as usize,
+                    1 => min,
+                    _ => min + ((hash >> 3) % (max - min + 1) as u64) as usize,
                 }
             }
         }
@@ -145,6 +147,7 @@ impl Content for Pattern {
         message.len() == self.lengths.of(sequence) && matches(message, sequence)
     }
 
+    #[inline]
     fn recognise(&self, message: &[u8], expected: u64) -> Option<u64> {
         let claimed = claimed_sequence(message, expected);
         self.is(message, claimed).then_some(claimed)
@@ -208,11 +211,17 @@ mod tests {
 
     #[test]
     fn varied_lengths_reach_both_ends_and_depend_on_the_number_alone() {
-        let lengths = Lengths::Varied { max: 100, seed: 7 };
-        let drawn: Vec<_> = (0..1000).map(|s| lengths.of(s)).collect();
-        assert_eq!(drawn.iter().min(), Some(&1));
-        assert_eq!(drawn.iter().max(), Some(&100));
-        assert_eq!(lengths.of(500), drawn[500]);
-        assert_eq!(lengths.max(), 100);
+        for min in [1, 8, 100] {
+            let lengths = Lengths::Varied {
+                min,
+                max: 100,
+                seed: 7,
+            };
+            let drawn: Vec<_> = (0..1000).map(|s| lengths.of(s)).collect();
+            assert_eq!(drawn.iter().min(), Some(&min));
+            assert_eq!(drawn.iter().max(), Some(&100));
+            assert_eq!(lengths.of(500), drawn[500]);
+            assert_eq!(lengths.max(), 100);
+        }
     }
 }

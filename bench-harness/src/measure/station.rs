@@ -1,4 +1,4 @@
-//! One of the two measured processes, as the runs see it: the barriers, the deadlines, the bookkeeping.
+//! One of the measured processes, as the runs see it: the barriers, the deadlines, the bookkeeping.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use super::latency::Latency;
 use super::pacing::Pacing;
 use super::usage::{Counters, QueueMeter, Usage};
 use crate::clock::now_ns;
+use crate::fan::Seat;
 use crate::job::{Job, RunKind, RunReport, SideReport};
 use crate::shared::{Missed, RunOrder, SharedPage, Side};
 use crate::transport::alarm;
@@ -18,9 +19,11 @@ const RUN_STRIDE: u64 = 1 << 40;
 /// What a run is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
+    /// Whose run it is.
+    pub seat: Seat,
     /// The number of its first message.
     pub base: u64,
-    /// How many messages.
+    /// How many messages, of all producers together.
     pub messages: u64,
     /// No call may block beyond this.
     pub deadline: Instant,
@@ -77,7 +80,7 @@ pub struct Stop(());
 pub struct Station<'a> {
     /// Its job.
     pub job: &'a Job,
-    /// The page that it shares with the other one.
+    /// The page that it shares with the others.
     pub page: &'a SharedPage,
     queue_meter: QueueMeter,
     next_base: u64,
@@ -98,7 +101,7 @@ impl<'a> Station<'a> {
 
     /// Which side this is.
     pub fn side(&self) -> Side {
-        self.job.side
+        self.job.seat.side
     }
 
     /// Ends early.
@@ -116,17 +119,17 @@ impl<'a> Station<'a> {
         self.report
     }
 
-    /// The trials and the window: the left side leads, the right one follows.
+    /// The trials and the window: the first of the left side leads, the others follow.
     ///
     /// # Errors
-    /// When either side has to stop.
+    /// When one of them has to stop.
     pub fn window(
         &mut self,
         kind: RunKind,
         pacing: Pacing,
         mut body: impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<(), Stop> {
-        if self.side() == Side::Right {
+        if !self.job.seat.leads() {
             while !self.run(kind, None, pacing.window_ns, &mut body)?.is_final {}
             return Ok(());
         }
@@ -156,7 +159,7 @@ impl<'a> Station<'a> {
     /// A single run of a known number of messages.
     ///
     /// # Errors
-    /// When either side has to stop.
+    /// When one of them has to stop.
     pub fn single(
         &mut self,
         kind: RunKind,
@@ -180,7 +183,7 @@ impl<'a> Station<'a> {
         expected_ns: u64,
         body: &mut impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<RunOrder, Stop> {
-        if let (Side::Left, Some(order)) = (self.side(), order) {
+        if let Some(order) = order.filter(|_| self.job.seat.leads()) {
             self.page.order(order);
         }
         self.meet()?;
@@ -189,6 +192,7 @@ impl<'a> Station<'a> {
         let patience_ns = self.job.patience_ns + 10 * expected_ns;
         let patience = Duration::from_nanos(patience_ns);
         let run = Run {
+            seat: self.job.seat,
             base: self.next_base,
             messages: order.messages,
             deadline: Instant::now() + patience,
@@ -247,16 +251,16 @@ impl<'a> Station<'a> {
     }
 
     fn meet(&mut self) -> Result<(), Stop> {
-        // The other side may need as long as its own deadline allows.
+        // Another process may need as long as its own deadline allows.
         let deadline_ns = now_ns() + 20 * self.job.patience_ns;
-        match self.page.meet(self.side(), deadline_ns) {
+        match self.page.meet(self.job.seat, deadline_ns) {
             Ok(()) => Ok(()),
             Err(Missed::Aborted) => {
                 self.report.was_aborted = true;
                 Err(Stop(()))
             }
             Err(Missed::TimedOut) => {
-                Err(self.fail("the other process didn't come to the barrier".to_owned()))
+                Err(self.fail("another process didn't come to the barrier".to_owned()))
             }
         }
     }

@@ -21,14 +21,18 @@ pub fn median_of_all(values: impl IntoIterator<Item = Option<f64>>) -> Option<f6
 /// The median of the ratios round by round, over the rounds that both have: machines drift from round to round, and a
 /// ratio within a round doesn't see that.
 pub fn median_ratio(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) -> Option<f64> {
-    let ratios: Vec<f64> = numerators
+    median(&ratios(numerators, denominators))
+}
+
+/// The ratios in each round that both have.
+pub fn ratios(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) -> Vec<f64> {
+    numerators
         .iter()
         .filter_map(|&(round, numerator)| {
             let (_, denominator) = denominators.iter().find(|(other, _)| *other == round)?;
             (*denominator > 0.0).then(|| numerator / denominator)
         })
-        .collect();
-    median(&ratios)
+        .collect()
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use crate::entry::Entry;
+use crate::fan::Stopped;
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Latency;
-use crate::measure::stats::{median, median_of_all, median_ratio};
+use crate::measure::stats::{median, median_of_all, median_ratio, ratios};
 use crate::results::{Round, Row, Status, Window};
-use crate::scenario::Entry;
 use crate::transport::{Class, WaitMode};
 
 /// A row of the report. A missing figure is `null`.
@@ -24,6 +25,8 @@ pub struct Figures {
     pub producers: u32,
     /// Processes that receive.
     pub consumers: u32,
+    /// One more process, that was stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
     /// Messages that a link really holds.
     pub capacity: Option<usize>,
     /// What became of it.
@@ -48,6 +51,10 @@ pub struct Figures {
     pub ratio_to_limit: RatioToLimit,
     /// Speed relative to `pipe`.
     pub ratio_to_pipe: RatioToPipe,
+    /// Of a row with a stopped process: how many times as long a message takes as without it, in the regime where that is worse.
+    pub ratio_to_undisturbed: Option<f64>,
+    /// The same in each round.
+    pub ratio_to_undisturbed_rounds: Vec<f64>,
 }
 
 /// A stream, by the slower of its two regimes.
@@ -245,6 +252,7 @@ impl References<'_> {
             let Entry {
                 contender,
                 size: of,
+                ..
             } = row.entry;
             contender.name == name && size.is_none_or(|size| size == of)
         })
@@ -258,6 +266,36 @@ impl References<'_> {
                 .and_then(|line| median_ratio(&series(row, trip_p50), &series(line, trip_p50))),
             stream: memcpy
                 .and_then(|memcpy| median_ratio(&slower.series, &slower_regime(memcpy).series)),
+        }
+    }
+
+    /// The ratios of the rounds to those without the stopped process, in the regime where their median is worse.
+    fn to_undisturbed(&self, row: &Row) -> Vec<f64> {
+        let of = |window: fn(&Round) -> Option<Window>, row| {
+            series(row, |round| window(round).map(|w| w.ns_each()))
+        };
+        let is_undisturbed = |other: &&Row| {
+            let entry = Entry {
+                stopped: row.entry.stopped,
+                ..other.entry
+            };
+            other.entry.stopped.is_none() && entry.is_same(&row.entry)
+        };
+        let undisturbed = row
+            .entry
+            .stopped
+            .and_then(|_| self.rows.iter().find(is_undisturbed));
+        let Some(other) = undisturbed else {
+            return Vec::new();
+        };
+        let regimes: [fn(&Round) -> Option<Window>; 2] =
+            [|round| round.drained, |round| round.working];
+        let of_regime = regimes.map(|window| ratios(&of(window, row), &of(window, other)));
+        let [drained, working] = of_regime;
+        if median(&working) > median(&drained) {
+            working
+        } else {
+            drained
         }
     }
 
@@ -283,8 +321,14 @@ pub fn figures(rows: &[Row], mean_len: Option<f64>) -> Vec<Figures> {
 }
 
 fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) -> Figures {
-    let Entry { contender, size } = row.entry;
+    let Entry {
+        contender,
+        size,
+        fan,
+        stopped,
+    } = row.entry;
     let slower = slower_regime(row);
+    let to_undisturbed = references.to_undisturbed(row);
     let interrupted = "the run was interrupted before this was measured";
     let unmeasured = (row.status == Status::Unmeasured).then(|| interrupted.to_owned());
     Figures {
@@ -292,8 +336,9 @@ fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) ->
         class: contender.class,
         wait: contender.wait,
         size_bytes: size,
-        producers: 1,
-        consumers: 1,
+        producers: fan.producers,
+        consumers: fan.consumers,
+        stopped,
         capacity: row.capacity,
         status: row.status,
         reason: row.reason.clone().or(unmeasured),
@@ -308,19 +353,23 @@ fn row_figures(row: &Row, references: &References<'_>, mean_len: Option<f64>) ->
         system_calls_per_message: None,
         ratio_to_limit: references.to_limit(row, &slower),
         ratio_to_pipe: references.to_pipe(row, &slower),
+        ratio_to_undisturbed: median(&to_undisturbed),
+        ratio_to_undisturbed_rounds: to_undisturbed,
     }
 }
 
 impl Figures {
-    /// The contender's name with the way of waiting.
+    /// The contender's name with the way of waiting, and with what was done to it.
     pub fn full_name(&self) -> String {
-        format!("{}/{}", self.contender, self.wait)
+        let name = format!("{}/{}", self.contender, self.wait);
+        Stopped::named(name, self.stopped)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
     use crate::measure::usage::Usage;
     use crate::transport::registry::find;
 
@@ -346,10 +395,7 @@ mod tests {
 
     /// A row whose rounds have the given times for 10 messages: drained, working, and the median of the round trip.
     fn row(name: &str, rounds: &[(u64, u64, u64)]) -> Row {
-        let mut row = Row::new(Entry {
-            contender: find(name).unwrap(),
-            size: 64,
-        });
+        let mut row = Row::new(Entry::new(find(name).unwrap(), 64, Fan::PAIR));
         row.status = Status::Ok;
         for (index, &(drained, working, p50)) in rounds.iter().enumerate() {
             row.rounds.push(Round {

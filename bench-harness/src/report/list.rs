@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::table::plain_table;
+use crate::entry::Entry;
+use crate::fan::Fan;
 use crate::scenario::capacity_for;
 use crate::transport::registry::contenders;
 use crate::transport::{Class, LinkError, LinkShape, WaitMode};
@@ -25,25 +27,25 @@ pub struct Listed {
     pub unavailable: Option<String>,
 }
 
-/// Tries to make a link of each.
-pub fn list() -> Vec<Listed> {
-    let shape = LinkShape {
-        message_len_max: SIZE,
-        variable_len: false,
-        capacity: capacity_for(SIZE),
-    };
-    let listed = contenders().into_iter().map(|contender| Listed {
-        name: contender.full_name(),
-        class: contender.class,
-        wait: contender.wait,
-        unavailable: contender
-            .mechanism
-            .create(&shape)
-            .err()
-            .map(|error| match error {
-                LinkError::Unavailable(reason) => reason,
-                LinkError::Failed(error) => error.to_string(),
-            }),
+/// Tries to make a link of each, for so many processes.
+pub fn list(fan: Fan) -> Vec<Listed> {
+    let listed = contenders().into_iter().map(|contender| {
+        let shape = LinkShape {
+            message_len_max: SIZE,
+            variable_len: false,
+            capacity: capacity_for(SIZE),
+            fan: Entry::new(contender, SIZE, fan).fan,
+        };
+        let refused = contender.create(&shape).err().map(|error| match error {
+            LinkError::Unavailable(reason) => reason,
+            LinkError::Failed(error) => error.to_string(),
+        });
+        Listed {
+            name: contender.full_name(),
+            class: contender.class,
+            wait: contender.wait,
+            unavailable: refused,
+        }
     });
     listed.collect()
 }

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::fan::Stopped;
 use crate::machine::Environment;
 use crate::payload::Profile;
 use crate::results::{Quietness, Status};
@@ -58,6 +59,24 @@ pub struct Settings {
     pub round_trip_window_ns: u64,
     /// Whether more was checked.
     pub verify: bool,
+    /// Processes that send over one link.
+    pub producers: u32,
+    /// Processes that receive over it.
+    pub consumers: u32,
+    /// One more, that is stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
+}
+
+impl Settings {
+    /// Whether more than one process was on a side.
+    pub fn has_several(&self) -> bool {
+        self.producers > 1 || self.consumers > 1
+    }
+
+    /// Whether every contender could be expected to have it.
+    pub fn is_plain(&self) -> bool {
+        !self.has_several() && self.stopped.is_none()
+    }
 }
 
 /// A file whose records were the messages.
@@ -95,6 +114,9 @@ impl Report {
                 stream_window_ns: plan.windows.stream.as_nanos() as u64,
                 round_trip_window_ns: plan.windows.round_trip.as_nanos() as u64,
                 verify: plan.verify,
+                producers: plan.fan.producers,
+                consumers: plan.fan.consumers,
+                stopped: plan.stopped,
             },
             payload,
             incomplete: campaign.is_incomplete,
@@ -136,11 +158,18 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
             "this harness was built without optimisation; build it with --release".to_owned(),
         );
     }
-    if plan.cores.is_one() {
+    let [left, right] = plan.placement.first_two();
+    if left == right {
         warnings.push(
             "both sides ran on one core: spinning only delays the other side, and no figure tells of two cores"
                 .to_owned(),
         );
+    } else if plan.placement.is_crowded(plan.fan) {
+        warnings.push(format!(
+            "{} processes shared {} cores: those on the same core run in turns, and one that spins uses up its turn",
+            plan.fan.processes(),
+            plan.placement.cores().len()
+        ));
     }
     if environment.measured_cores_are_siblings {
         warnings.push(

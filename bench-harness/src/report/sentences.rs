@@ -5,13 +5,33 @@ use super::numbers::{figure, time};
 use crate::results::Status;
 use crate::transport::{Class, WaitMode};
 
-/// The three sentences about the rows of one size.
-pub fn sentences(rows: &[&Figures], what: &str) -> [String; 3] {
-    [
-        best_of(rows, WaitMode::Spin, "that spin", what),
-        best_of(rows, WaitMode::Park, "that sleep while they wait", what),
-        ring_beside_the_rest(rows),
-    ]
+/// The three sentences about the rows of one size, and one for each row with a stopped process.
+pub fn sentences(rows: &[&Figures], what: &str) -> Vec<String> {
+    let (stopped, rows): (Vec<&Figures>, Vec<&Figures>) =
+        rows.iter().partition(|row| row.stopped.is_some());
+    let mut sentences = vec![
+        best_of(&rows, WaitMode::Spin, "that spin", what),
+        best_of(&rows, WaitMode::Park, "that sleep while they wait", what),
+        ring_beside_the_rest(&rows),
+    ];
+    sentences.extend(stopped.into_iter().filter_map(cost_of_stopped));
+    sentences
+}
+
+/// What a stopped process costs the others.
+fn cost_of_stopped(row: &Figures) -> Option<String> {
+    let (who, times) = (row.stopped?, row.ratio_to_undisturbed?);
+    let rounds = &row.ratio_to_undisturbed_rounds;
+    let least = rounds.iter().copied().min_by(f64::total_cmp);
+    let most = rounds.iter().copied().max_by(f64::total_cmp);
+    Some(format!(
+        "With one more {who} stopped in the middle of a message, a message of {}/{} took {} times as long ({} to {} in the rounds).",
+        row.contender,
+        row.wait,
+        figure(Some(times)),
+        figure(least),
+        figure(most)
+    ))
 }
 
 /// The one with the least of something.
@@ -61,7 +81,7 @@ fn best_of(rows: &[&Figures], wait: WaitMode, which: &str, what: &str) -> String
 
 /// The ring against pipe, sleeping against sleeping first, and against the hardware.
 fn ring_beside_the_rest(rows: &[&Figures]) -> String {
-    // The typed ring; where it can't be had, the other one.
+    // The typed ring; where it can't be had, the one of bytes; of several processes, the one for many.
     let ring = |wait| {
         let of = |name: &str| {
             let found = rows
@@ -69,7 +89,13 @@ fn ring_beside_the_rest(rows: &[&Figures]) -> String {
                 .find(|row| row.contender == name && row.wait == wait);
             found.copied().filter(|row| row.status == Status::Ok)
         };
-        of("ring-spsc").or_else(|| of("ring-spsc-bytes"))
+        let names = [
+            "ring-spsc",
+            "ring-spsc-bytes",
+            "ring-mpmc",
+            "ring-mpmc-bytes",
+        ];
+        names.into_iter().find_map(of)
     };
     let times_pipe = |row: &Figures| {
         let times = row.ratio_to_pipe.stream?;

@@ -49,13 +49,24 @@ impl Report {
 
     fn write_head(&self, out: &mut impl Write) -> io::Result<()> {
         let environment = &self.environment;
-        let [left, right] = environment.measured_cores;
         let settings = &self.settings;
         writeln!(
             out,
-            "{}, {}, cores {left} and {right} of {}",
-            environment.cpu, environment.kernel, environment.cores
+            "{}, {}, cores {} of {}",
+            environment.cpu,
+            environment.kernel,
+            list_of(&environment.measured_cores),
+            environment.cores
         )?;
+        let (producers, consumers) = (settings.producers, settings.consumers);
+        if settings.has_several() {
+            writeln!(
+                out,
+                "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
+                counted(producers, "producer"),
+                counted(consumers, "consumer")
+            )?;
+        }
         let clock = environment.clock;
         writeln!(
             out,
@@ -71,11 +82,16 @@ impl Report {
             settings.seed
         )?;
         let quietness = &self.quietness;
+        let together = quietness
+            .ran_together_share
+            .map_or_else(String::new, |share| {
+                let share = figure(Some(100.0 * share));
+                format!("all running at least {share} % of the time where they spin, ")
+            });
         writeln!(
             out,
-            "in {} s of windows: both sides running at least {} % of the time where they spin, {} involuntary switches, {} ms stolen",
+            "in {} s of windows: {together}{} involuntary switches, {} ms stolen",
             figure(Some(quietness.windows_ns as f64 / 1e9)),
-            figure(quietness.ran_together_share.map(|share| 100.0 * share)),
             whole(Some(quietness.involuntary_switches)),
             quietness.stolen_ns / 1_000_000
         )?;
@@ -93,7 +109,15 @@ impl Report {
                 Class::Notify => index == 0,
                 _ => row.size_bytes == size,
             };
-            let rows: Vec<&Figures> = self.results.iter().filter(belongs).collect();
+            // Most can't be shared by several processes; they are listed below with the reason, and would fill the table with dashes.
+            let is_told =
+                |row: &&Figures| self.settings.is_plain() || row.status != Status::Unavailable;
+            let rows: Vec<&Figures> = self
+                .results
+                .iter()
+                .filter(belongs)
+                .filter(is_told)
+                .collect();
             writeln!(out, "Messages of {}", bytes(size))?;
             writeln!(out, "{}", table(&rows))?;
             writeln!(out)?;
@@ -214,6 +238,20 @@ fn cells(row: &Figures) -> Vec<String> {
         figure(row.cpu_ns_per_message),
         status(row).to_owned(),
     ]
+}
+
+/// As in `0 and 1` or `0, 1 and 2`.
+fn list_of(cores: &[usize]) -> String {
+    let shown: Vec<String> = cores.iter().map(ToString::to_string).collect();
+    match shown.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => shown.concat(),
+    }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A table without lines, for lists.

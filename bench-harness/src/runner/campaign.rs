@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Trouble};
+use crate::entry::Entry;
 use crate::job::Task;
+use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::integrity::Tally;
 use crate::measure::pattern::Lengths;
 use crate::results::{Quietness, Round, Row, Status};
-use crate::scenario::{Entry, PayloadPlan, Plan};
+use crate::scenario::{PayloadPlan, Plan};
 use crate::transport::{LinkError, LinkShape, WaitMode};
 
 /// Under the limit of the time for the whole run a figure is still the median of so many rounds.
@@ -61,12 +63,12 @@ impl Campaign {
                 progress.show(round, done, &campaign.rows[index].entry);
                 campaign.take_turn(plan, coordinator, round, index);
                 if campaign.is_incomplete {
-                    return campaign.concluded();
+                    return campaign.concluded(plan);
                 }
             }
             campaign.rounds_done = round;
         }
-        campaign.concluded()
+        campaign.concluded(plan)
     }
 
     /// Whether a further round wouldn't end in time.
@@ -93,7 +95,7 @@ impl Campaign {
         let entry = self.rows[index].entry;
         let mut result = measure(plan, coordinator, &entry, round);
         if let Err(Trouble::Failed(reason)) = &result {
-            let name = entry.contender.full_name();
+            let name = entry.name();
             self.warnings.push(format!(
                 "{name} failed in round {round} and was run again: {reason}"
             ));
@@ -118,7 +120,7 @@ impl Campaign {
         }
     }
 
-    fn concluded(mut self) -> Self {
+    fn concluded(mut self, plan: &Plan) -> Self {
         let windows = || {
             self.rows.iter().flat_map(|row| {
                 row.rounds
@@ -129,6 +131,7 @@ impl Campaign {
         };
         let involuntary_switches = windows().map(|(_, w)| w.usage.involuntary_switches).sum();
         // A sleeper queues for its core whenever it wakes up; only of a spinner does it tell of other work.
+        let is_crowded = plan.placement.is_crowded(plan.fan);
         let (mut elapsed_ns, mut queued_ns) = (0, 0);
         for (_, window) in windows().filter(|(wait, _)| *wait == WaitMode::Spin) {
             if let Some(queued) = window.usage.queued_ns {
@@ -140,7 +143,8 @@ impl Campaign {
         self.quietness = Quietness {
             windows_ns: windows().map(|(_, w)| w.elapsed_ns).sum(),
             involuntary_switches,
-            ran_together_share: (elapsed_ns > 0).then_some(share.max(0.0)),
+            // Processes that share a core never run together, whatever else there is.
+            ran_together_share: (elapsed_ns > 0 && !is_crowded).then_some(share.max(0.0)),
             stolen_ns: self.stolen_ns,
         };
         self
@@ -158,6 +162,10 @@ fn measure(
         let outcome = send_payload(plan, payload, coordinator, entry)?;
         return Ok(gain(round, Tally::default(), &outcome));
     }
+    if entry.stopped.is_some() && !entry.contender.mechanism.can_hold() {
+        let reason = "no process can be told to stop in the middle of its messages, as one of a ring for many can";
+        return Err(Trouble::Unavailable(reason.to_owned()));
+    }
     let is_check_due = entry.contender.has_content() && (round == 1 || plan.verify);
     let checked = if is_check_due {
         check(plan, coordinator, entry)?
@@ -172,7 +180,7 @@ fn gain(round: u32, checked: Tally, outcome: &Outcome) -> Gain {
     let mut tally = checked;
     tally += outcome.tally;
     Gain {
-        round: Round::of(round, &outcome.left, &outcome.right),
+        round: Round::of(round, &outcome.reports),
         tally,
         capacity: outcome.capacity,
         stolen_ns: outcome.stolen_ns,
@@ -191,6 +199,8 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
         Ok(links) => (
             links,
             Lengths::Varied {
+                // Of several producers each message has room for its number.
+                min: if entry.fan.is_pair() { 1 } else { LEN_MIN },
                 max: entry.size,
                 seed: plan.seed,
             },
@@ -208,7 +218,7 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
         fault: plan.fault,
     };
     coordinator
-        .run(&entry.contender, links, task, TIME_LIMIT)
+        .run(&entry.contender, links, task, TIME_LIMIT, entry.stopped)
         .map(|outcome| outcome.tally)
 }
 
@@ -231,7 +241,7 @@ fn run_windows(
     coordinator: &mut Coordinator,
     entry: &Entry,
 ) -> Result<Outcome, Trouble> {
-    let figures = entry.contender.figures;
+    let figures = entry.figures();
     let links = Links::create(
         &entry.contender,
         &plan.shape(entry),
@@ -247,7 +257,7 @@ fn run_windows(
             .then(|| nanoseconds(windows.round_trip)),
     };
     let time_limit = 10 * PATIENCE + 20 * (windows.stream + windows.round_trip);
-    coordinator.run(&entry.contender, links, task, time_limit)
+    coordinator.run(&entry.contender, links, task, time_limit, entry.stopped)
 }
 
 fn send_payload(
@@ -264,7 +274,7 @@ fn send_payload(
     // At least 1 MB/s and 10,000 messages/s.
     let profile = &payload.profile;
     let time = Duration::from_micros(profile.bytes + 100 * profile.records);
-    coordinator.run(&entry.contender, links, task, 10 * PATIENCE + time)
+    coordinator.run(&entry.contender, links, task, 10 * PATIENCE + time, None)
 }
 
 #[cfg(test)]
@@ -281,7 +291,8 @@ mod tests {
     fn the_check_wraps_around_at_least_twice_and_a_half() {
         for max in [1, 2, 8, 64, 1024] {
             for capacity in [10, 1024] {
-                for lengths in [Lengths::Fixed(max), Lengths::Varied { max, seed: 3 }] {
+                let varied = |min| Lengths::Varied { min, max, seed: 3 };
+                for lengths in [Lengths::Fixed(max), varied(1), varied(max.min(8))] {
                     let goal = (capacity * max) as u64 * 5 / 2;
                     assert!(bytes(lengths, capacity) >= goal, "{lengths:?}, {capacity}");
                 }

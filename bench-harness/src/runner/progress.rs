@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::scenario::Entry;
+use crate::entry::Entry;
 
 /// A bar on a terminal, a line for each round elsewhere.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Progress {
     pub fn show(&self, round: u32, done: usize, entry: &Entry) {
         match &self.bar {
             Some(bar) => {
-                let (rounds, name) = (self.rounds, entry.contender.full_name());
+                let (rounds, name) = (self.rounds, entry.name());
                 bar.set_message(format!(
                     "round {round} of {rounds}: {name}, {} B",
                     entry.size

@@ -1,18 +1,24 @@
-//! A session: a fresh pair of processes, their links, one task. The coordinator sleeps until they have reported.
+//! A session: fresh processes, their links, one task. The coordinator sleeps until they have reported.
 
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, ChildStdout};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 
 use super::interrupt::Interrupt;
 use super::spawn;
+use crate::fan::Stopped;
 use crate::job::{Job, SideReport, Task, reconcile};
-use crate::machine::{Cores, stolen_ns};
+use crate::machine::stolen_ns;
 use crate::measure::integrity::Tally;
+use crate::measure::ledger::Ledger;
+use crate::placement::Placement;
 use crate::shared::{SharedPage, Side};
 use crate::transport::registry::Contender;
 use crate::transport::{Link, LinkError, LinkShape};
@@ -25,10 +31,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What a session came to.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The left side's report.
-    pub left: SideReport,
-    /// The right side's report.
-    pub right: SideReport,
+    /// The reports of all processes, in the order of [`Fan::seats`](crate::fan::Fan::seats).
+    pub reports: Vec<SideReport>,
     /// What became of all messages.
     pub tally: Tally,
     /// How many messages a link holds.
@@ -82,10 +86,8 @@ impl Links {
         shape: &LinkShape,
         with_way_back: bool,
     ) -> Result<Self, LinkError> {
-        let forward = contender.mechanism.create(shape)?;
-        let back = with_way_back
-            .then(|| contender.mechanism.create(shape))
-            .transpose()?;
+        let forward = contender.create(shape)?;
+        let back = with_way_back.then(|| contender.create(shape)).transpose()?;
         Ok(Self { forward, back })
     }
 
@@ -107,13 +109,14 @@ impl Links {
 #[derive(Debug)]
 pub struct Coordinator {
     /// The measured cores.
-    pub cores: Cores,
+    pub placement: Placement,
     /// What ends the run early.
     pub interrupt: Interrupt,
 }
 
 impl Coordinator {
-    /// Runs one session to its end, which comes at the latest after `time_limit`.
+    /// Runs one session to its end, which comes at the latest after `time_limit`. With `stopped`, one more process is in the middle of a
+    /// message all the while.
     ///
     /// # Errors
     /// See [`Trouble`].
@@ -123,56 +126,73 @@ impl Coordinator {
         mut links: Links,
         task: Task,
         time_limit: Duration,
+        stopped: Option<Stopped>,
     ) -> Result<Outcome, Trouble> {
         let page = SharedPage::create()?;
         let capacity = links.capacity();
+        let fan = links.forward.ticket.fan;
+        let ledger = (!fan.is_pair()).then(Ledger::create).transpose()?;
         let mut job = Job {
             contender: contender.full_name(),
-            side: Side::Left,
-            cpu: self.cores.left,
-            one_core: self.cores.is_one(),
+            seat: Side::Left.into(),
+            fan,
+            cpu: 0,
+            is_crowded: self.placement.is_crowded(fan),
             coordinator_pid: std::process::id().cast_signed(),
             page_fd: page.as_raw_fd(),
+            ledger_fd: ledger.as_ref().map(AsRawFd::as_raw_fd),
             forward: links.forward.ticket.clone(),
             back: links.back.as_ref().map(|link| link.ticket.clone()),
             patience_ns: PATIENCE.as_nanos() as u64,
             task,
         };
-        let stolen_before_ns = stolen_ns(self.cores);
-        let left = Process::start(&job)?;
-        job.side = Side::Right;
-        job.cpu = self.cores.right;
-        let right = Process::start(&job)?;
+        let cores = self.placement.cores();
+        // Kept until the others have ended, and then killed where it stands.
+        let _stopped = stopped
+            .map(|who| Process::start_and_stop(&job, who))
+            .transpose()?;
+        let stolen_before_ns = stolen_ns(&cores);
+        let mut processes = Vec::with_capacity(fan.processes());
+        for seat in fan.seats() {
+            job.seat = seat;
+            job.cpu = self.placement.core_of(seat, fan);
+            processes.push(Process::start(&job)?);
+        }
         links.close_fds();
         drop(page);
-        let [left, right] = self.await_reports([left, right], time_limit)?;
-        let tally = reconcile(&left, &right);
+        let reports = self.await_reports(processes, time_limit)?;
+        let tally = match (&reports[..], ledger) {
+            ([left, right], None) => reconcile(left, right),
+            (_, Some(ledger)) => Ledger::open(ledger).reconcile(fan, &reports)?,
+            _ => Tally::default(),
+        };
         if !tally.is_clean() {
             return Err(Trouble::Integrity(tally));
         }
-        let failures: Vec<&str> = [&left, &right]
+        let mut failures: Vec<&str> = reports
             .iter()
             .filter_map(|report| report.failure.as_deref())
             .collect();
         if !failures.is_empty() {
+            // Several processes often have the same to say.
+            failures.dedup();
             return Err(Trouble::Failed(failures.join("; ")));
         }
-        let stolen_ns = stolen_ns(self.cores) - stolen_before_ns;
+        let stolen_ns = stolen_ns(&cores) - stolen_before_ns;
         Ok(Outcome {
-            left,
-            right,
+            reports,
             tally,
             capacity,
             stolen_ns,
         })
     }
 
-    /// Sleeps until both have reported, one of them has failed, time is up or the user interrupts.
+    /// Sleeps until all have reported, one of them has failed, time is up or the user interrupts.
     fn await_reports(
         &mut self,
-        mut processes: [Process; 2],
+        mut processes: Vec<Process>,
         time_limit: Duration,
-    ) -> Result<[SideReport; 2], Trouble> {
+    ) -> Result<Vec<SideReport>, Trouble> {
         let mut deadline = Instant::now() + time_limit;
         while processes.iter().any(|process| process.report.is_none()) {
             let now = Instant::now();
@@ -189,10 +209,13 @@ impl Coordinator {
         }
         let limit = humantime::format_duration(time_limit);
         let one_failed = has_failed(&processes);
-        Ok(processes.map(|process| process.into_report(one_failed, &limit)))
+        Ok(processes
+            .into_iter()
+            .map(|process| process.into_report(one_failed, &limit))
+            .collect())
     }
 
-    fn await_any(&self, processes: &mut [Process; 2], limit: Duration) -> io::Result<()> {
+    fn await_any(&self, processes: &mut [Process], limit: Duration) -> io::Result<()> {
         let ready = {
             let waiting = |process: &&Process| process.report.is_none();
             let mut fds: Vec<PollFd<'_>> = processes
@@ -248,6 +271,40 @@ impl Process {
         ))
     }
 
+    /// Starts one more process, and waits until it has stopped in the middle of a message.
+    fn start_and_stop(job: &Job, who: Stopped) -> Result<Self, Trouble> {
+        const NAP: Duration = Duration::from_millis(1);
+        let job = Job {
+            task: Task::Hold { who },
+            ..job.clone()
+        };
+        let mut process = Self::start(&job)?;
+        let pid = Pid::from_raw(process.child.id().cast_signed());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED;
+            let state = waitid(
+                Id::Pid(pid),
+                flags | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT,
+            );
+            match state.map_err(io::Error::from)? {
+                WaitStatus::Stopped(..) => return Ok(process),
+                WaitStatus::StillAlive => thread::sleep(NAP),
+                _ => {
+                    while process.report.is_none() {
+                        process.take_output()?;
+                    }
+                    let failure = process.report.take().and_then(|report| report.failure);
+                    return Err(Trouble::Failed(failure.unwrap_or_default()));
+                }
+            }
+        }
+        let patience = humantime::format_duration(PATIENCE);
+        Err(Trouble::Failed(format!(
+            "the {who} that was to stop in the middle of a message didn't within {patience}"
+        )))
+    }
+
     /// Reads what is there; its end is the end of the process.
     fn take_output(&mut self) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
@@ -276,7 +333,7 @@ impl Process {
     }
 }
 
-fn has_failed(processes: &[Process; 2]) -> bool {
+fn has_failed(processes: &[Process]) -> bool {
     let failed = |process: &Process| process.report.as_ref().is_some_and(|r| r.failure.is_some());
     processes.iter().any(failed)
 }

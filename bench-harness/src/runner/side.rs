@@ -37,7 +37,7 @@ fn write(report: &SideReport) -> io::Result<()> {
 
 fn settle(job: &Job) -> io::Result<SharedPage> {
     settle_on(job.cpu, job.coordinator_pid)?;
-    SharedPage::open(job.page_fd, job.one_core)
+    SharedPage::open_for(job.page_fd, job.fan, job.is_crowded)
 }
 
 /// Takes its core, and makes sure that this process doesn't outlive the one that started it.

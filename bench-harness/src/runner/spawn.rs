@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::cli::SIDE_COMMAND;
-use crate::job::Job;
+use crate::job::{Job, Task};
 use crate::shared::Side;
 
 /// Starts the process and hands it its job.
@@ -52,13 +52,18 @@ pub fn end(child: &mut Child) {
 fn inherited_fds(job: &Job) -> Vec<RawFd> {
     let mut fds = vec![job.page_fd];
     let back = job.back.as_ref();
-    match job.side {
+    if let Task::Hold { .. } = job.task {
+        fds.extend(&job.forward.sender_fds);
+        return fds;
+    }
+    match job.seat.side {
         Side::Left => {
             fds.extend(&job.forward.sender_fds);
             fds.extend(back.iter().flat_map(|ticket| &ticket.receiver_fds));
         }
         Side::Right => {
             fds.extend(&job.forward.receiver_fds);
+            fds.extend(job.ledger_fd);
             fds.extend(back.iter().flat_map(|ticket| &ticket.sender_fds));
         }
     }

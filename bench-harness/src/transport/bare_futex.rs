@@ -164,12 +164,14 @@ impl Receiver for FutexReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
 
     fn ends() -> (FutexSender, FutexReceiver) {
         let shape = LinkShape {
             message_len_max: 0,
             variable_len: false,
             capacity: 1,
+            fan: Fan::PAIR,
         };
         let link = BareFutex.create(&shape).unwrap();
         let sender = link.sender_part().unwrap().into_ticket();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::kernel::for_each_kernel_contender;
 use super::{Class, LinkError, LinkShape, Receiver, Sender, Transport, names};
+use crate::fan::Fan;
 use contender::{Contender, Watchdog, begin, begin_receiving, begin_sending, isolated};
 
 /// What a window may take that is expected to end by itself.
@@ -270,6 +271,7 @@ fn refuses_what_is_too_long<T: Transport>(it: &Contender<'_, T>) {
             message_len_max: 1 << 33,
             variable_len: false,
             capacity: 1,
+            fan: Fan::PAIR,
         };
         match it.transport.create(&shape) {
             Err(LinkError::Unavailable(reason)) => {

@@ -4,6 +4,8 @@
 //! (`net.unix.max_dgram_qlen` counts only for a receiver that is not connected back) and loses nothing. It does not tell
 //! its receiver that the sender is gone; a seqpacket socket does, by a length of zero. So that an empty message is not taken
 //! for the end, it travels as one that is a byte longer than the longest.
+//!
+//! Several processes share a descriptor: each call moves one whole message.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -36,6 +38,10 @@ impl Transport for UnixDgram {
         create(SockType::Datagram, shape.message_len_max, shape)
     }
 
+    fn refuses(&self, _: &LinkShape) -> Option<String> {
+        None
+    }
+
     fn sender(&self, ticket: &Ticket) -> io::Result<DgramSender> {
         alarm::setup()?;
         Ok(DgramSender {
@@ -58,6 +64,10 @@ impl Transport for UnixSeqpacket {
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         create(SockType::SeqPacket, shape.message_len_max + 1, shape)
+    }
+
+    fn refuses(&self, _: &LinkShape) -> Option<String> {
+        None
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<SeqpacketSender> {

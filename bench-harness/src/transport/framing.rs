@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The sender makes one system call per message. The receiver reads as much as is there and takes messages out of
-//! its own buffer; only the rest of a long message goes straight to where the caller wants it.
+//! its own buffer; only the rest of a long message goes straight to where the caller wants it. One of several receivers
+//! must not take what is another one's: it reads one frame at a time, and all frames are of one length.
 
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
@@ -130,7 +131,11 @@ impl FrameReader {
     /// # Errors
     /// What the system says about the descriptor.
     pub fn join(ticket: &Ticket) -> io::Result<Self> {
-        let len = READ_AHEAD_LEN.max(PREFIX_LEN + ticket.message_len_max);
+        let frame_len = PREFIX_LEN + ticket.message_len_max;
+        let len = match ticket.fan.consumers {
+            1 => READ_AHEAD_LEN.max(frame_len),
+            _ => frame_len,
+        };
         Ok(Self {
             fd: join::adopt(&ticket.receiver_fds)?,
             bytes: vec![0; len].into_boxed_slice(),

@@ -1,7 +1,7 @@
 //! What a contender is: a way to carry messages from one process to another.
 //!
 //! One trait, one file for each mechanism. A [`Transport`] makes *links*; a link goes one way, from one sending process
-//! to one receiving process. A round trip uses two links. The coordinator (the parent process) calls
+//! to one receiving process, or from several to several where the mechanism can. A round trip uses two links. The coordinator (the parent process) calls
 //! [`Transport::create`]; the two measured processes call [`Transport::sender`] or [`Transport::receiver`] with
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
@@ -50,6 +50,8 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+
+use crate::fan::{Fan, Stopped};
 
 /// Contenders of different classes are never ranked together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +109,8 @@ pub struct LinkShape {
     pub variable_len: bool,
     /// Messages of the longest length that the link should hold before the sender has to wait.
     pub capacity: usize,
+    /// How many processes send and receive over it.
+    pub fan: Fan,
 }
 
 /// What a measured process needs to know to join a link. Passed on as JSON.
@@ -122,6 +126,8 @@ pub struct Ticket {
     pub message_len_max: usize,
     /// How many messages of the longest length the link really holds (as near as the mechanism lets one say).
     pub capacity: usize,
+    /// How many processes join on each side.
+    pub fan: Fan,
 }
 
 /// A link as the coordinator holds it.
@@ -236,6 +242,9 @@ pub trait Receiver {
     fn begin_window(&mut self, _deadline: Instant) {}
 }
 
+/// What is said of a mechanism that was made for two processes.
+pub const ONE_TO_ONE: &str = "one producer and one consumer by its nature";
+
 /// A mechanism.
 pub trait Transport: Sync {
     /// Its sending end.
@@ -248,6 +257,25 @@ pub trait Transport: Sync {
     /// # Errors
     /// See [`LinkError`].
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError>;
+
+    /// Why a link can't be shared by as many processes as the shape says, in one sentence; nothing if it can. Asked of links with
+    /// more than one process on a side.
+    fn refuses(&self, _shape: &LinkShape) -> Option<String> {
+        Some(ONE_TO_ONE.to_owned())
+    }
+
+    /// Whether [`Self::hold`] can be had.
+    fn can_hold(&self) -> bool {
+        false
+    }
+
+    /// Joins as one more participant, gets into the middle of a message, and calls `stop` there.
+    ///
+    /// # Errors
+    /// What the mechanism says; that it can't, where there is no middle that a process could be in.
+    fn hold(&self, _ticket: &Ticket, _who: Stopped, _stop: fn()) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Joins as the sender; called in a measured process.
     ///

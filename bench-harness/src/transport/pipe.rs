@@ -1,4 +1,8 @@
 //! `pipe` and `fifo`: the kernel's oldest streams. The same machinery; a fifo has had a name.
+//!
+//! Several processes may share an end, as long as no frame is cut. A write of at most `PIPE_BUF` bytes is never mixed with another one (POSIX). How
+//! several reads share a pipe is left open by POSIX; Linux takes what one read asks for under the lock of the pipe, so
+//! that readers who always ask for exactly one frame get exactly one, if all frames are of one length.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,6 +17,9 @@ use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limit
 
 /// What a pipe is counted in: messages share a page only when they fit into what is left of it.
 const PAGE_LEN: usize = 4096;
+
+/// What a pipe keeps together, whoever else writes (`PIPE_BUF`).
+const TOGETHER_LEN_MAX: usize = libc::PIPE_BUF;
 
 /// An anonymous pipe.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +37,10 @@ impl Transport for Pipe {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let (reader, writer) = pipe2(flags).map_err(|errno| limits::refused("pipe2", errno))?;
         link(writer, reader, shape)
+    }
+
+    fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        refusal(shape)
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<FrameWriter> {
@@ -60,6 +71,10 @@ impl Transport for Fifo {
         link(writer, reader, shape)
     }
 
+    fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        refusal(shape)
+    }
+
     fn sender(&self, ticket: &Ticket) -> io::Result<FrameWriter> {
         FrameWriter::join(ticket)
     }
@@ -67,6 +82,20 @@ impl Transport for Fifo {
     fn receiver(&self, ticket: &Ticket) -> io::Result<FrameReader> {
         FrameReader::join(ticket)
     }
+}
+
+/// Why several processes can't share a pipe for such messages.
+fn refusal(shape: &LinkShape) -> Option<String> {
+    let len = shape.message_len_max;
+    if len > TOGETHER_LEN_MAX - framing::PREFIX_LEN {
+        return Some(format!(
+            "with its length before it a message of {len} B is over the {TOGETHER_LEN_MAX} B that a pipe keeps together when              several processes share it; choose a --size up to {}",
+            TOGETHER_LEN_MAX - framing::PREFIX_LEN
+        ));
+    }
+    (shape.fan.consumers > 1 && shape.variable_len).then(|| {
+        "several readers of a pipe must know the length of a message before they read it".to_owned()
+    })
 }
 
 /// Sizes and measures a fresh pipe whose ends do not block yet, then makes them block.
@@ -115,6 +144,7 @@ fn resize(pipe: &OwnedFd, wanted: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
 
     #[test]
     fn short_frames_share_pages_and_long_ones_take_whole_pages() {
@@ -129,6 +159,7 @@ mod tests {
             message_len_max: 60,
             variable_len: false,
             capacity: 1 << 20,
+            fan: Fan::PAIR,
         };
         let link = Pipe.create(&shape).unwrap();
         let limit = limits::sysctl("fs.pipe-max-size").unwrap();
@@ -137,5 +168,25 @@ mod tests {
             "{}",
             link.ticket.capacity
         );
+    }
+
+    #[test]
+    fn frames_that_would_tear_between_several_processes_are_refused() {
+        let refused = |message_len_max, variable_len, consumers| {
+            let shape = LinkShape {
+                message_len_max,
+                variable_len,
+                capacity: 16,
+                fan: Fan {
+                    producers: 2,
+                    consumers,
+                },
+            };
+            Transport::refuses(&Pipe, &shape)
+        };
+        assert_eq!(refused(4092, true, 1), None);
+        assert_eq!(refused(4092, false, 2), None);
+        assert!(refused(4093, false, 1).unwrap().contains("4093 B"));
+        assert!(refused(64, true, 2).unwrap().contains("several readers"));
     }
 }

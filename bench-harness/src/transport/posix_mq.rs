@@ -41,6 +41,10 @@ impl Transport for PosixMq {
         Ok(join::link_of_two(sender, receiver, shape, held))
     }
 
+    fn refuses(&self, _: &LinkShape) -> Option<String> {
+        None
+    }
+
     fn sender(&self, ticket: &Ticket) -> io::Result<PosixMqSender> {
         Ok(PosixMqSender {
             queue: queue(join::adopt(&ticket.sender_fds)?),
@@ -143,6 +147,7 @@ impl Receiver for PosixMqReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fan::Fan;
 
     #[test]
     fn name_of_the_queue_is_gone_when_it_is_handed_over() {
@@ -160,6 +165,7 @@ mod tests {
             message_len_max: 64,
             variable_len: true,
             capacity: 1 << 20,
+            fan: Fan::PAIR,
         };
         let Some(link) = limits::available(PosixMq.create(&shape)) else {
             return;

@@ -2,9 +2,9 @@
 
 use super::bare_futex::BareFutex;
 use super::kernel::for_each_kernel_contender;
-use super::ring::{RingSpsc, RingSpscBytes};
+use super::ring::{self, Kind, RingBytes, RingTyped};
 use super::yardsticks::{LimitLine, LimitMemcpy};
-use super::{Class, Link, LinkError, LinkShape, Transport, WaitMode};
+use super::{Class, Link, LinkError, LinkShape, ONE_TO_ONE, Transport, WaitMode};
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
@@ -18,6 +18,16 @@ pub trait Mechanism: Sync {
     /// See [`LinkError`].
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError>;
 
+    /// Why a link can't be shared by as many processes as the shape says; asked where there is more than one on a side.
+    fn refuses(&self, _shape: &LinkShape) -> Option<String> {
+        Some(ONE_TO_ONE.to_owned())
+    }
+
+    /// Whether a further process can be stopped in the middle of a message.
+    fn can_hold(&self) -> bool {
+        false
+    }
+
     /// Does a job; called in a measured process.
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport;
 }
@@ -25,6 +35,14 @@ pub trait Mechanism: Sync {
 impl<T: Transport> Mechanism for T {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         Transport::create(self, shape)
+    }
+
+    fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        Transport::refuses(self, shape)
+    }
+
+    fn can_hold(&self) -> bool {
+        Transport::can_hold(self)
     }
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
@@ -115,6 +133,38 @@ impl Contender {
         format!("{}/{}", self.name, self.wait)
     }
 
+    /// Makes a link of that shape.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
+        if let Some(reason) = self.refuses(shape) {
+            return Err(LinkError::Unavailable(reason));
+        }
+        let mut link = self.mechanism.create(shape)?;
+        link.ticket.fan = shape.fan;
+        Ok(link)
+    }
+
+    /// Why it can't have so many processes at one link; nothing if it can.
+    pub fn refuses(&self, shape: &LinkShape) -> Option<String> {
+        if shape.fan.is_pair() {
+            return None;
+        }
+        if !self.figures.has_stream() {
+            return Some(
+                "it is measured by round trips, which one producer and one consumer make"
+                    .to_owned(),
+            );
+        }
+        self.mechanism.refuses(shape)
+    }
+
+    /// Whether it is measured in one process, whatever the others are.
+    pub fn is_alone(&self) -> bool {
+        self.class == Class::Limit && !self.figures.has_round_trip()
+    }
+
     /// Whether its messages carry anything.
     pub fn has_content(&self) -> bool {
         !matches!(self.class, Class::Notify | Class::Limit)
@@ -131,20 +181,46 @@ fn kernels() -> Vec<Contender> {
     for_each_kernel_contender!(rows)
 }
 
-/// The rows of our ring.
+/// The rows of our rings: the one for two processes, then the one for many.
 fn rings() -> Vec<Contender> {
-    let typed =
-        |wait, mechanism| Contender::of_transport("ring-spsc", Class::Message, wait, mechanism);
-    let bytes = |wait, mechanism| {
-        Contender::of_transport("ring-spsc-bytes", Class::Message, wait, mechanism)
-    };
+    [rings_of::<ring::One>(), rings_of::<ring::Many>()].concat()
+}
+
+fn rings_of<K: Kind>() -> Vec<Contender> {
+    let [typed, bytes] = K::NAMES;
+    let row =
+        |name, wait, mechanism| Contender::of_transport(name, Class::Message, wait, mechanism);
     vec![
-        typed(WaitMode::Spin, &RingSpsc(WaitMode::Spin)),
-        typed(WaitMode::SpinPark, &RingSpsc(WaitMode::SpinPark)),
-        typed(WaitMode::Park, &RingSpsc(WaitMode::Park)),
-        bytes(WaitMode::Spin, &RingSpscBytes(WaitMode::Spin)),
-        bytes(WaitMode::SpinPark, &RingSpscBytes(WaitMode::SpinPark)),
-        bytes(WaitMode::Park, &RingSpscBytes(WaitMode::Park)),
+        row(
+            typed,
+            WaitMode::Spin,
+            const { &RingTyped::<K>::new(WaitMode::Spin) },
+        ),
+        row(
+            typed,
+            WaitMode::SpinPark,
+            const { &RingTyped::<K>::new(WaitMode::SpinPark) },
+        ),
+        row(
+            typed,
+            WaitMode::Park,
+            const { &RingTyped::<K>::new(WaitMode::Park) },
+        ),
+        row(
+            bytes,
+            WaitMode::Spin,
+            const { &RingBytes::<K>::new(WaitMode::Spin) },
+        ),
+        row(
+            bytes,
+            WaitMode::SpinPark,
+            const { &RingBytes::<K>::new(WaitMode::SpinPark) },
+        ),
+        row(
+            bytes,
+            WaitMode::Park,
+            const { &RingBytes::<K>::new(WaitMode::Park) },
+        ),
     ]
 }
 

@@ -52,6 +52,10 @@ impl Transport for SysvMq {
         })
     }
 
+    fn refuses(&self, _: &LinkShape) -> Option<String> {
+        None
+    }
+
     fn sender(&self, ticket: &Ticket) -> io::Result<SysvMqSender> {
         let mut frame = Vec::with_capacity(TYPE_LEN + ticket.message_len_max);
         frame.extend_from_slice(&MESSAGE_TYPE.to_ne_bytes());

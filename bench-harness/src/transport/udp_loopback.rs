@@ -2,11 +2,15 @@
 //!
 //! UDP drops what does not fit into the receiver's buffer, and says nothing. So the two ends agree on a *window*:
 //! the sender never has more messages under way than the receiver's buffer holds, and the receiver acknowledges every quarter
-//! of a window with a datagram of its own (the count of messages taken so far, 64 bits). The window is not guessed:
+//! of a window with a datagram of its own (how many messages it has taken since the last one, 64 bits). The window is not guessed:
 //! [`UdpLoopback::create`] sends one message of the longest length over the real sockets, asks the kernel what it booked
 //! for it (`SO_MEMINFO`), and divides the real buffer by that. Three quarters of the buffer are used, because the
 //! kernel gives the room of messages that were read back only a quarter of the buffer at a time; and at most half of
 //! `net.core.netdev_max_backlog`, the queue between the two ends.
+//!
+//! Several senders share one socket, and several receivers the other. Each sender begins with an equal share of the window. An
+//! acknowledgement goes to whoever reads it first, so what one sender no longer needs serves the others. What
+//! all receivers together hold back is at most half of a share, so somebody can always go on: see [`acknowledged_at_once`].
 #![allow(unsafe_code)]
 
 use std::io;
@@ -23,6 +27,7 @@ use nix::sys::socket::{
 use super::{
     Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, capacity, join, limits,
 };
+use crate::fan::Fan;
 
 /// The longest message that a UDP datagram over IPv4 carries.
 const MESSAGE_LEN_LIMIT: usize = 65_507;
@@ -51,7 +56,18 @@ impl Transport for UdpLoopback {
         }
         let (sender, receiver) = connected_pair()?;
         let window = window(&sender, &receiver, shape)?;
+        if share(window, shape.fan) == 0 {
+            return Err(LinkError::Unavailable(format!(
+                "the receiver's buffer holds {window} messages of {} B, less than one for each of {} producers; choose fewer \
+                 --producers or a smaller --size, or ask an administrator to raise net.core.rmem_max",
+                shape.message_len_max, shape.fan.producers
+            )));
+        }
         Ok(join::link_of_two(sender, receiver, shape, window))
+    }
+
+    fn refuses(&self, _: &LinkShape) -> Option<String> {
+        None
     }
 
     fn sender(&self, ticket: &Ticket) -> io::Result<UdpSender> {
@@ -60,8 +76,7 @@ impl Transport for UdpLoopback {
             fd: join::adopt(&ticket.sender_fds)?,
             message_len_max: ticket.message_len_max,
             window: ticket.capacity as u64,
-            sent: 0,
-            acknowledged: 0,
+            credit: share(ticket.capacity, ticket.fan),
         })
     }
 
@@ -69,12 +84,22 @@ impl Transport for UdpLoopback {
         Ok(UdpReceiver {
             fd: join::adopt(&ticket.receiver_fds)?,
             message_len_max: ticket.message_len_max,
-            messages_per_ack: (ticket.capacity as u64 / 4).max(1),
-            received: 0,
+            messages_per_ack: acknowledged_at_once(ticket.capacity, ticket.fan),
             unacknowledged: 0,
             sender_is_gone: false,
         })
     }
+}
+
+/// How many messages of the window a sender begins with.
+fn share(window: usize, fan: Fan) -> u64 {
+    window as u64 / u64::from(fan.producers)
+}
+
+/// How many messages a receiver acknowledges at once: of a pair a quarter of the window; of several as many that all of
+/// them together hold back no more than half of a sender's share.
+fn acknowledged_at_once(window: usize, fan: Fan) -> u64 {
+    (share(window, fan) / u64::from(2 * fan.consumers).max(4)).max(1)
 }
 
 fn connected_pair() -> Result<(OwnedFd, OwnedFd), LinkError> {
@@ -175,24 +200,24 @@ pub struct UdpSender {
     fd: OwnedFd,
     message_len_max: usize,
     window: u64,
-    sent: u64,
-    acknowledged: u64,
+    /// Messages that may still be sent before the next acknowledgement.
+    credit: u64,
 }
 
 impl UdpSender {
     /// Waits for the next acknowledgement.
     #[cold]
     fn wait_for_room(&mut self) -> io::Result<()> {
-        while self.sent - self.acknowledged >= self.window {
+        while self.credit == 0 {
             let mut ack = [0; ACK_LEN];
             let len = alarm::retry(|| recv(self.fd.as_raw_fd(), &mut ack, MsgFlags::MSG_TRUNC))
                 .map_err(join::sender_error)?;
             let count = u64::from_le_bytes(ack);
-            if len != ACK_LEN || count > self.sent {
+            if len != ACK_LEN || count > self.window {
                 let text = format!("an acknowledgement of {count} messages ({len} B) is not ours");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
-            self.acknowledged = self.acknowledged.max(count);
+            self.credit = count;
         }
         Ok(())
     }
@@ -201,12 +226,12 @@ impl UdpSender {
 impl Sender for UdpSender {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         join::check_sent(message.len(), self.message_len_max)?;
-        if self.sent - self.acknowledged >= self.window {
+        if self.credit == 0 {
             self.wait_for_room()?;
         }
         alarm::retry(|| send(self.fd.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL))
             .map_err(join::sender_error)?;
-        self.sent += 1;
+        self.credit -= 1;
         Ok(())
     }
 }
@@ -217,7 +242,6 @@ pub struct UdpReceiver {
     fd: OwnedFd,
     message_len_max: usize,
     messages_per_ack: u64,
-    received: u64,
     unacknowledged: u64,
     sender_is_gone: bool,
 }
@@ -244,7 +268,7 @@ impl UdpReceiver {
 
     #[cold]
     fn acknowledge(&mut self) -> io::Result<()> {
-        let count = self.received.to_le_bytes();
+        let count = self.unacknowledged.to_le_bytes();
         match alarm::retry(|| send(self.fd.as_raw_fd(), &count, MsgFlags::MSG_NOSIGNAL)) {
             Ok(_) => self.unacknowledged = 0,
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -262,7 +286,6 @@ impl Receiver for UdpReceiver {
             self.acknowledge()?;
         }
         let len = self.receive(buffer)?;
-        self.received += 1;
         self.unacknowledged += 1;
         join::check_received(len, self.message_len_max, buffer.len())?;
         Ok(len)
@@ -280,6 +303,7 @@ mod tests {
                 message_len_max,
                 variable_len: false,
                 capacity: 256,
+                fan: Fan::PAIR,
             };
             let (sender, receiver) = connected_pair().unwrap();
             let window = window(&sender, &receiver, &shape).unwrap();
@@ -298,5 +322,25 @@ mod tests {
                 recv(receiver.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn what_idle_senders_and_receivers_keep_never_stops_the_last_sender() {
+        for window in [1, 2, 3, 10, 256] {
+            for producers in 1..=window.min(32) as u32 {
+                for consumers in 1..=32 {
+                    let fan = Fan {
+                        producers,
+                        consumers,
+                    };
+                    let at_once = acknowledged_at_once(window, fan);
+                    // A sender takes the next acknowledgement only when it has nothing left.
+                    let kept = share(window, fan).max(at_once) * u64::from(producers - 1);
+                    let held_back = (at_once - 1) * u64::from(consumers);
+                    assert!(kept + held_back < window as u64, "{window} {fan:?}");
+                }
+            }
+        }
+        assert_eq!(acknowledged_at_once(256, Fan::PAIR), 64);
     }
 }

@@ -151,9 +151,9 @@ fn copy_windows(station: &mut Station<'_>) -> Result<(), Stop> {
     region.fill(0);
     station.window(RunKind::Drained, pacing, |page, run| match side {
         Side::Left => {
-            page.note_start(now_ns());
+            page.note_start(run.seat, now_ns());
             copy_all(&source, &mut region, run.messages);
-            page.note_finish(now_ns());
+            page.note_finish(run.seat, now_ns());
             sent(run.messages, Ok(()))
         }
         // Nothing travels: the other process has nothing to do, and sleeps at the barrier.

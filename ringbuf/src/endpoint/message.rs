@@ -2,14 +2,9 @@
 
 use bytemuck::Pod;
 
-use super::core::Mapped;
-use crate::error::Corruption;
-use crate::protocol::ends::{ReadSide, WriteSide};
-use crate::protocol::position::Position;
-use crate::protocol::records::{Record, RecordReader, RecordWriter};
-use crate::protocol::slots::{SlotReader, SlotWriter};
+use super::sides::{ReceiveSide, Side};
+use super::topology::Topology;
 use crate::segment::layout::{Kind, PayloadType};
-use crate::segment::view::{MappedRecords, MappedSlots, View};
 
 /// What a ring carries. Implemented for every plain type (`T: bytemuck::Pod`: no padding, no pointers, any bytes are a
 /// valid value) in fixed slots, and for `[u8]`, byte messages of variable length.
@@ -22,32 +17,19 @@ use crate::segment::view::{MappedRecords, MappedSlots, View};
 /// ```
 pub trait Message: sealed::Sealed {
     #[doc(hidden)]
-    const KIND: Kind;
+    type Sender<K: Topology>: Side;
     #[doc(hidden)]
-    type Writer: Mapped + WriteSide + Send;
-    #[doc(hidden)]
-    type Reader: Mapped + ReadSide + Send;
-    /// A message that was found and not released.
-    #[doc(hidden)]
-    type Found: Copy + std::fmt::Debug;
+    type Receiver<K: Topology>: ReceiveSide;
     /// What is known of a claim that was not committed.
     #[doc(hidden)]
     type Claimed: std::fmt::Debug;
 
     #[doc(hidden)]
+    fn kind<K: Topology>() -> Kind;
+    #[doc(hidden)]
     fn payload_type(tag: u64) -> PayloadType;
     #[doc(hidden)]
-    fn writer(view: View, predecessor_died: bool) -> Result<Self::Writer, Corruption>;
-    #[doc(hidden)]
-    fn reader(view: View) -> Result<Self::Reader, Corruption>;
-    #[doc(hidden)]
-    fn position(reader: &Self::Reader, found: Self::Found) -> Position;
-    #[doc(hidden)]
-    fn read_position(reader: &Self::Reader) -> Position;
-    #[doc(hidden)]
-    fn taken_position(reader: &Self::Reader) -> Position;
-    #[doc(hidden)]
-    fn release(reader: &mut Self::Reader, found: Self::Found);
+    fn abort<K: Topology>(sender: &mut Self::Sender<K>);
 }
 
 /// The bytes of a claim.
@@ -66,13 +48,18 @@ mod sealed {
 }
 
 impl<T: Pod> Message for T {
-    const KIND: Kind = Kind::SpscSlots;
-    type Writer = SlotWriter<MappedSlots<T>>;
-    type Reader = SlotReader<MappedSlots<T>>;
-    type Found = ();
+    type Sender<K: Topology> = K::TypedSender<T>;
+    type Receiver<K: Topology> = K::TypedReceiver<T>;
     /// Whether something was written.
     type Claimed = bool;
 
+    fn kind<K: Topology>() -> Kind {
+        if K::IS_MULTI {
+            Kind::MultiSlots
+        } else {
+            Kind::SpscSlots
+        }
+    }
     fn payload_type(tag: u64) -> PayloadType {
         PayloadType {
             size: size_of::<T>() as u64,
@@ -80,38 +67,24 @@ impl<T: Pod> Message for T {
             tag,
         }
     }
-    fn writer(view: View, predecessor_died: bool) -> Result<Self::Writer, Corruption> {
-        let mut writer = SlotWriter::attach(MappedSlots::new(view))?;
-        if predecessor_died {
-            writer.recover();
-        }
-        Ok(writer)
-    }
-    fn reader(view: View) -> Result<Self::Reader, Corruption> {
-        SlotReader::attach(MappedSlots::new(view))
-    }
-    fn position(reader: &Self::Reader, (): ()) -> Position {
-        reader.read_position()
-    }
-    fn read_position(reader: &Self::Reader) -> Position {
-        reader.read_position()
-    }
-    fn taken_position(reader: &Self::Reader) -> Position {
-        reader.taken_position()
-    }
     #[inline]
-    fn release(reader: &mut Self::Reader, (): ()) {
-        reader.release(1);
+    fn abort<K: Topology>(sender: &mut K::TypedSender<T>) {
+        super::sides::TypedSender::abort(sender);
     }
 }
 
 impl Message for [u8] {
-    const KIND: Kind = Kind::SpscRecords;
-    type Writer = RecordWriter<MappedRecords>;
-    type Reader = RecordReader<MappedRecords>;
-    type Found = Record;
+    type Sender<K: Topology> = K::ByteSender;
+    type Receiver<K: Topology> = K::ByteReceiver;
     type Claimed = ClaimedBytes;
 
+    fn kind<K: Topology>() -> Kind {
+        if K::IS_MULTI {
+            Kind::MultiRecords
+        } else {
+            Kind::SpscRecords
+        }
+    }
     fn payload_type(tag: u64) -> PayloadType {
         PayloadType {
             size: 0,
@@ -119,24 +92,8 @@ impl Message for [u8] {
             tag,
         }
     }
-    fn writer(view: View, _predecessor_died: bool) -> Result<Self::Writer, Corruption> {
-        // Nothing to repair: the chain of headers ends where the committed records end.
-        RecordWriter::attach(MappedRecords::new(view))
-    }
-    fn reader(view: View) -> Result<Self::Reader, Corruption> {
-        RecordReader::attach(MappedRecords::new(view))
-    }
-    fn position(_reader: &Self::Reader, found: Record) -> Position {
-        found.position
-    }
-    fn read_position(reader: &Self::Reader) -> Position {
-        reader.read_position()
-    }
-    fn taken_position(reader: &Self::Reader) -> Position {
-        reader.taken_position()
-    }
     #[inline]
-    fn release(reader: &mut Self::Reader, found: Record) {
-        reader.release_until(found.end());
+    fn abort<K: Topology>(sender: &mut K::ByteSender) {
+        super::sides::ByteSender::abort(sender);
     }
 }

@@ -1,42 +1,24 @@
 //! Endpoints in event loops.
 
 use bytemuck::Pod;
-use shm_semaphore::{EventCount, Pollable};
+use shm_semaphore::Pollable;
 
-use super::core::{Endpoint, Mapped};
+use super::consumer::Consumer;
 use super::message::Message;
-use super::{Consumer, Producer};
-use crate::error::{Corruption, Error};
-use crate::protocol::ends::{Poll, ReadSide, WriteSide, poll_message, poll_room};
-use crate::protocol::records::record_len;
-use crate::protocol::storage::Words;
-
-impl<S: Mapped> Endpoint<S> {
-    /// Arms the descriptor unless what `poll` asks for is there, or can't come any more.
-    fn arm(
-        &mut self,
-        pollable: &Pollable,
-        poll: impl FnMut(&mut S) -> Result<Poll, Corruption>,
-        gate: impl Fn(&S) -> &EventCount,
-    ) -> bool {
-        let key = self.prepare(poll, gate);
-        match key {
-            Some(key) => pollable.arm(key),
-            None => pollable.disarm(),
-        }
-        key.is_some()
-    }
-}
+use super::producer::Producer;
+use super::sides::{ByteSender, ReceiveSide, Side, TypedSender};
+use super::topology::Topology;
+use crate::error::Error;
 
 /// # Receiving in an event loop
-impl<M: Message + ?Sized> Consumer<M> {
+impl<M: Message + ?Sized, K: Topology> Consumer<M, K> {
     /// A descriptor that an event loop waits for in this consumer's place; see [`arm_if_empty`](Self::arm_if_empty). It has a mapping and a
     /// thread of its own, and may outlive the consumer; the next consumer of this ring may use it too.
     ///
     /// # Errors
     /// [`Error::WaitNotSupported`] for a ring made with [`Wait::Spin`](crate::Wait::Spin), which has no wakeups; [`Error::Os`].
     pub fn pollable(&self) -> Result<Pollable, Error> {
-        self.endpoint.pollable()
+        self.receiver.pollable()
     }
 
     /// If there is nothing to receive now, makes `pollable` unreadable and says true: it becomes readable when a message comes, when the producer
@@ -80,35 +62,23 @@ impl<M: Message + ?Sized> Consumer<M> {
     /// In a child after `fork`, as [`Pollable::arm`] does.
     #[must_use = "when it is false there is something to receive, or an end to be told"]
     pub fn arm_if_empty(&mut self, pollable: &Pollable) -> bool {
-        self.endpoint.arm(
-            pollable,
-            |side| poll_message(side),
-            |side| side.storage().not_empty(),
-        )
+        self.receiver.arm_if_empty(pollable)
     }
 }
 
-impl<M: Message + ?Sized> Producer<M> {
+impl<M: Message + ?Sized, K: Topology> Producer<M, K> {
     /// A descriptor that an event loop waits for in this producer's place; see `arm_if_full`. It has a mapping and a thread of its
     /// own, and may outlive the producer; the next producer of this ring may use it too.
     ///
     /// # Errors
     /// [`Error::WaitNotSupported`] for a ring made with [`Wait::Spin`](crate::Wait::Spin), which has no wakeups; [`Error::Os`].
     pub fn pollable(&self) -> Result<Pollable, Error> {
-        self.endpoint.pollable()
-    }
-
-    fn arm_unless_room(&mut self, pollable: &Pollable, units: u64) -> bool {
-        self.endpoint.arm(
-            pollable,
-            |side| poll_room(side, units),
-            |side| side.storage().not_full(),
-        )
+        self.sender.pollable()
     }
 }
 
 /// # Sending typed messages in an event loop
-impl<T: Pod> Producer<T> {
+impl<T: Pod, K: Topology> Producer<T, K> {
     /// If there is no room for `count` messages now, makes `pollable` unreadable and says true: it becomes readable when the consumer
     /// releases, closes or dies, and after 100 ms at the latest. False means that an attempt to send so many has an answer now. All
     /// else is as for [`Consumer::arm_if_empty`].
@@ -141,12 +111,12 @@ impl<T: Pod> Producer<T> {
     /// In a child after `fork`, as [`Pollable::arm`] does.
     #[must_use = "when it is false there is room, or an end to be told"]
     pub fn arm_if_full(&mut self, pollable: &Pollable, count: usize) -> bool {
-        count <= self.capacity() && self.arm_unless_room(pollable, count as u64)
+        count <= self.capacity() && self.sender.arm_if_full(pollable, count as u64)
     }
 }
 
 /// # Sending byte messages in an event loop
-impl Producer<[u8]> {
+impl<K: Topology> Producer<[u8], K> {
     /// If there is no room for a message of `len` bytes now, makes `pollable` unreadable and says true: it becomes readable when the
     /// consumer releases, closes or dies, and after 100 ms at the latest. False means that an attempt to send it has an answer now. All
     /// else is as for [`Consumer::arm_if_empty`].
@@ -155,10 +125,6 @@ impl Producer<[u8]> {
     /// In a child after `fork`, as [`Pollable::arm`] does.
     #[must_use = "when it is false there is room, or an end to be told"]
     pub fn arm_if_full(&mut self, pollable: &Pollable, len: usize) -> bool {
-        len <= self.max_message_len() && {
-            // A batch may be pending whose caller's `as_ref` has panicked.
-            self.endpoint.side.abort();
-            self.arm_unless_room(pollable, record_len(len as u64))
-        }
+        len <= self.max_message_len() && self.sender.arm_if_full(pollable, len)
     }
 }

@@ -8,11 +8,11 @@ use bytemuck::Pod;
 use shm_semaphore::Deadline;
 
 use super::consumer::{Consumer, Received};
-use super::core::When;
 use super::producer::{Claim, Producer};
+use super::sides::{ReceiveSide as _, TypedReceiver, TypedSender};
+use super::topology::{Multi, Spsc, Topology};
+use super::when::When;
 use crate::error::{RecvError, SendError};
-use crate::protocol::ends::{ReadSide, WriteSide};
-use crate::protocol::storage::SlotStorage;
 
 /// # Sending typed messages
 ///
@@ -30,7 +30,7 @@ use crate::protocol::storage::SlotStorage;
 /// assert_eq!(producer.send_timeout(3, Duration::from_millis(1)), Err(SendError::TimedOut(3)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-impl<T: Pod> Producer<T> {
+impl<T: Pod, K: Topology> Producer<T, K> {
     /// Sends if there is room now.
     ///
     /// # Errors
@@ -73,17 +73,10 @@ impl<T: Pod> Producer<T> {
 
     #[inline]
     fn send_when(&mut self, message: T, when: When) -> Result<(), SendError<T>> {
-        if let Err(error) = self.endpoint.room(1, when) {
-            return Err(error.map(|()| message));
-        }
-        // SAFETY: there is room for one.
-        unsafe { self.endpoint.side.write(0, message) };
-        self.endpoint.side.publish(1);
-        self.endpoint.published();
-        Ok(())
+        self.sender.send_one(message, when)
     }
 
-    /// Sends all or none if there is room for all now; the consumer sees them all at once.
+    /// Sends all or none if there is room for all now; consumers see them all at once. A ring for many takes 1,024 at most.
     ///
     /// # Errors
     /// [`SendError::TooLong`] if they can never fit, and those of [`try_send`](Self::try_send).
@@ -112,19 +105,10 @@ impl<T: Pod> Producer<T> {
     }
 
     fn send_exact_when(&mut self, messages: &[T], when: When) -> Result<(), SendError> {
-        let max = self.capacity();
-        if messages.len() > max {
-            return Err(SendError::TooLong {
-                len: messages.len(),
-                max,
-            });
-        }
         if messages.is_empty() {
             return Ok(());
         }
-        self.endpoint.room(messages.len() as u64, when)?;
-        self.publish_all(messages);
-        Ok(())
+        self.sender.send_all(messages, when)
     }
 
     /// Sends as many as there is room for now, at least one of a batch that is not empty, and says how many.
@@ -135,29 +119,14 @@ impl<T: Pod> Producer<T> {
         if messages.is_empty() {
             return Ok(0);
         }
-        self.endpoint.room(1, When::Now)?;
-        let wanted = messages.len().min(self.capacity());
-        let free = self.endpoint.side.free_slots(wanted as u64);
-        let sent = wanted.min(self.endpoint.checked(free)? as usize);
-        self.publish_all(&messages[..sent]);
-        Ok(sent)
-    }
-
-    /// There is room for all of them.
-    fn publish_all(&mut self, messages: &[T]) {
-        for (ahead, message) in messages.iter().enumerate() {
-            // SAFETY: the callers have asked for room.
-            unsafe { self.endpoint.side.write(ahead as u64, *message) };
-        }
-        self.endpoint.side.publish(messages.len() as u64);
-        self.endpoint.published();
+        self.sender.send_some(messages)
     }
 
     /// Claims a slot if one is free now.
     ///
     /// # Errors
     /// Those of [`try_send`](Self::try_send).
-    pub fn try_claim(&mut self) -> Result<Claim<'_, T>, SendError> {
+    pub fn try_claim(&mut self) -> Result<Claim<'_, T, K>, SendError> {
         self.claim_when(When::Now)
     }
 
@@ -165,7 +134,7 @@ impl<T: Pod> Producer<T> {
     ///
     /// # Errors
     /// Those of [`send`](Self::send).
-    pub fn claim(&mut self) -> Result<Claim<'_, T>, SendError> {
+    pub fn claim(&mut self) -> Result<Claim<'_, T, K>, SendError> {
         self.claim_when(When::EVER)
     }
 
@@ -173,7 +142,7 @@ impl<T: Pod> Producer<T> {
     ///
     /// # Errors
     /// Those of [`send_timeout`](Self::send_timeout).
-    pub fn claim_timeout(&mut self, timeout: Duration) -> Result<Claim<'_, T>, SendError> {
+    pub fn claim_timeout(&mut self, timeout: Duration) -> Result<Claim<'_, T, K>, SendError> {
         self.claim_when(When::Within(timeout))
     }
 
@@ -184,43 +153,57 @@ impl<T: Pod> Producer<T> {
     pub fn claim_deadline(
         &mut self,
         deadline: impl Into<Deadline>,
-    ) -> Result<Claim<'_, T>, SendError> {
+    ) -> Result<Claim<'_, T, K>, SendError> {
         self.claim_when(When::until(deadline))
     }
 
-    fn claim_when(&mut self, when: When) -> Result<Claim<'_, T>, SendError> {
-        self.endpoint.room(1, when)?;
+    fn claim_when(&mut self, when: When) -> Result<Claim<'_, T, K>, SendError> {
+        self.sender.claim(when)?;
         Ok(Claim {
-            endpoint: &mut self.endpoint,
+            sender: &mut self.sender,
             claimed: false,
         })
     }
 }
 
 /// # Writing a typed message in place
-impl<T: Pod> Claim<'_, T> {
+impl<T: Pod, K: Topology> Claim<'_, T, K> {
     /// Writes the message into its slot; the last one written counts.
     pub fn write(&mut self, message: T) {
-        // SAFETY: the claim stands for a free slot.
-        unsafe { self.endpoint.side.write(0, message) };
-        self.claimed = true;
+        // SAFETY: the claim stands for a slot that is ours to write.
+        unsafe { self.as_mut_ptr().write(message) };
     }
 
     /// The slot itself, for a message too large to be built elsewhere first. It holds what an earlier lap left there.
     pub fn as_mut_ptr(&mut self) -> *mut T {
         self.claimed = true;
-        let (side, at) = (&self.endpoint.side, self.endpoint.side.write_position());
-        side.storage()
-            .payload_ptr(at.index(side.storage().capacity()))
+        self.sender.claim_ptr()
     }
 
-    /// Sends the message; all zero if none was written.
-    pub fn commit(mut self) {
+    fn commit_written(&mut self) -> Result<(), SendError> {
         if !self.claimed {
             self.write(T::zeroed());
         }
-        self.endpoint.side.publish(1);
-        self.endpoint.published();
+        self.sender.commit()
+    }
+}
+
+impl<T: Pod> Claim<'_, T, Spsc> {
+    /// Sends the message; all zero if none was written.
+    pub fn commit(mut self) {
+        let sent = self.commit_written();
+        debug_assert!(sent.is_ok(), "the only producer keeps its place");
+    }
+}
+
+impl<T: Pod> Claim<'_, T, Multi> {
+    /// Sends the message; all zero if none was written. If the claim was held for longer than the ring's patience, it may have lost its place; then the
+    /// message is sent at another one, and this waits until there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], [`SendError::OwnerDied`], [`SendError::Corrupt`]: it was not sent.
+    pub fn commit(mut self) -> Result<(), SendError> {
+        self.commit_written()
     }
 }
 
@@ -243,7 +226,7 @@ impl<T: Pod> Claim<'_, T> {
 /// assert_eq!(consumer.try_recv(), Err(RecvError::Empty));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-impl<T: Pod> Consumer<T> {
+impl<T: Pod, K: Topology> Consumer<T, K> {
     /// Receives if a message is there now. It is released before this returns: a process that is killed afterwards has had it.
     ///
     /// # Errors
@@ -282,19 +265,14 @@ impl<T: Pod> Consumer<T> {
 
     #[inline]
     fn recv_when(&mut self, when: When) -> Result<T, RecvError> {
-        self.endpoint.message(when)?;
-        // SAFETY: a message is there.
-        let message = unsafe { self.endpoint.side.read(0) };
-        self.endpoint.side.release(1);
-        self.endpoint.released();
-        Ok(message)
+        self.receiver.recv_one(when)
     }
 
     /// Receives, and leaves the message in the ring until the guard is dropped, if one is there now.
     ///
     /// # Errors
     /// Those of [`try_recv`](Self::try_recv).
-    pub fn try_recv_ref(&mut self) -> Result<Received<'_, T>, RecvError> {
+    pub fn try_recv_ref(&mut self) -> Result<Received<'_, T, K>, RecvError> {
         self.recv_ref_when(When::Now)
     }
 
@@ -302,7 +280,7 @@ impl<T: Pod> Consumer<T> {
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv).
-    pub fn recv_ref(&mut self) -> Result<Received<'_, T>, RecvError> {
+    pub fn recv_ref(&mut self) -> Result<Received<'_, T, K>, RecvError> {
         self.recv_ref_when(When::EVER)
     }
 
@@ -310,7 +288,7 @@ impl<T: Pod> Consumer<T> {
     ///
     /// # Errors
     /// Those of [`recv_timeout`](Self::recv_timeout).
-    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<Received<'_, T>, RecvError> {
+    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<Received<'_, T, K>, RecvError> {
         self.recv_ref_when(When::Within(timeout))
     }
 
@@ -321,16 +299,15 @@ impl<T: Pod> Consumer<T> {
     pub fn recv_ref_deadline(
         &mut self,
         deadline: impl Into<Deadline>,
-    ) -> Result<Received<'_, T>, RecvError> {
+    ) -> Result<Received<'_, T, K>, RecvError> {
         self.recv_ref_when(When::until(deadline))
     }
 
-    fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, T>, RecvError> {
-        self.endpoint.message(when)?;
-        let redelivered = self.endpoint.side.take();
+    fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, T, K>, RecvError> {
+        let (found, redelivered) = self.receiver.find(when)?;
         Ok(Received {
-            endpoint: &mut self.endpoint,
-            found: (),
+            receiver: &mut self.receiver,
+            found,
             redelivered,
             releases: true,
         })
@@ -368,29 +345,16 @@ impl<T: Pod> Consumer<T> {
         if messages.is_empty() {
             return Ok(0);
         }
-        self.endpoint.message(when)?;
-        let mut received = 0;
-        for message in messages.iter_mut() {
-            let ready = self.endpoint.side.ready_at(received);
-            if !self.endpoint.checked(ready)? {
-                break;
-            }
-            // SAFETY: the message is there.
-            *message = unsafe { self.endpoint.side.read(received) };
-            received += 1;
-        }
-        self.endpoint.side.release(received);
-        self.endpoint.released();
-        Ok(received as usize)
+        self.receiver.recv_some(messages, when)
     }
 }
 
 /// # Reading a typed message in place
-impl<T: Pod> Received<'_, T> {
+impl<T: Pod, K: Topology> Received<'_, T, K> {
     /// Copies the message.
     pub fn read(&self) -> T {
-        // SAFETY: the message is there until it is released.
-        unsafe { self.endpoint.side.read(0) }
+        // SAFETY: a message that nobody writes to until it is released.
+        unsafe { self.receiver.payload_ptr(self.found).read() }
     }
 
     /// The message in place.
@@ -399,11 +363,7 @@ impl<T: Pod> Received<'_, T> {
     /// No process writes to the slot while the reference lives: true if all who have the segment open use it through
     /// this library, and not if one of them may be hostile or broken.
     pub unsafe fn as_ref(&self) -> &T {
-        let (side, at) = (&self.endpoint.side, self.endpoint.side.read_position());
-        let payload = side
-            .storage()
-            .payload_ptr(at.index(side.storage().capacity()));
-        // SAFETY: a published slot, which its producer leaves alone until the release; the caller vouches for the others.
-        unsafe { &*payload }
+        // SAFETY: a message that its producer leaves alone until the release; the caller vouches for the others.
+        unsafe { &*self.receiver.payload_ptr(self.found) }
     }
 }

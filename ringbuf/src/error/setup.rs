@@ -122,6 +122,13 @@ pub enum Error {
         /// When it joined.
         since: Option<SystemTime>,
     },
+    /// All seats of a ring for many are taken by the living.
+    NoSeat {
+        /// As given.
+        name: String,
+        /// How many it has.
+        max: u64,
+    },
     /// A ring created for spinning endpoints only has no wakeups to sleep on.
     WaitNotSupported {
         /// As given.
@@ -307,6 +314,10 @@ impl fmt::Display for Error {
                     "{name} has a {role} already, which is joining at this moment; stop it first"
                 )
             }
+            Self::NoSeat { name, max } => write!(
+                f,
+                "all {max} seats of {name} are taken; wait until somebody leaves or create it with more participants"
+            ),
             Self::WaitNotSupported { name } => write!(
                 f,
                 "{name} was created for spinning endpoints only, so nobody would wake this one; use Wait::Spin or create it with another strategy"

@@ -12,11 +12,12 @@ use shm_semaphore::Deadline;
 use shm_semaphore::membarrier::register;
 use shm_semaphore::sync::Ordering;
 
+use super::table;
 use crate::error::{Corruption, Error};
 use crate::protocol::presence::Status;
 use crate::role::Role;
 use crate::segment::gate::Gate;
-use crate::segment::layout::{Control, Kind, Participant};
+use crate::segment::layout::{Control, Participant};
 use crate::segment::lifecycle::Segment;
 use crate::segment::view::View;
 use shm_semaphore::os::mapping::Mapping;
@@ -108,7 +109,7 @@ impl Seat {
         if !lock::try_lock(own.as_fd(), role.slot() as u32).map_err(os("lock"))? {
             return Err(Self::taken(segment, role));
         }
-        let view = map(segment, own.as_fd()).map_err(os("map"))?;
+        let view = table::map_all(segment, own.as_fd()).map_err(os("map"))?;
         let seen = role.record(view.control()).presence.seen();
         let status = seen
             .map_err(|corruption| Error::from_corruption(name, corruption))?
@@ -266,16 +267,4 @@ pub fn peer_of(segment: &Segment, role: Role) -> Result<Peer, Error> {
         now @ Peer::Attached { pid, .. } if !held && now == before => Ok(Peer::Died { pid }),
         now => Ok(now),
     }
-}
-
-/// Maps a segment through a description that nothing else will hold.
-fn map(segment: &Segment, own: BorrowedFd<'_>) -> std::io::Result<View> {
-    let geometry = segment.geometry;
-    let mirrored_len = if geometry.kind == Kind::SpscRecords {
-        geometry.data_len
-    } else {
-        0
-    };
-    let mapping = Mapping::new(own, geometry.total_len(), mirrored_len)?;
-    Ok(View::new(mapping, geometry))
 }

@@ -44,6 +44,11 @@ struct Slot {
     payload: UnsafeCell<u64>,
 }
 
+// SAFETY: the protocol orders every access to a payload cell; that is what loom and Miri check here.
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+unsafe impl Sync for Slot {}
+
 #[derive(Debug)]
 struct Seat {
     intent: AtomicU64,
@@ -66,11 +71,6 @@ struct Memory {
 pub struct HeapCells {
     memory: Arc<Memory>,
 }
-
-// SAFETY: the protocol orders every access to a payload cell; that is what loom and Miri check here.
-unsafe impl Send for HeapCells {}
-// SAFETY: as above.
-unsafe impl Sync for HeapCells {}
 
 impl HeapCells {
     /// A fresh ring.

@@ -14,6 +14,9 @@
 //!         end          total_len
 //! ```
 //!
+//! A ring for many has its own [`many::Control`] in the place of the second part, with a record of 128 bytes for each seat, and in
+//! its byte form the words of the cells lie between that and the data (from `words_offset` on, 16 bytes for each cell).
+//!
 //! What different sides write never shares 128 bytes, since processors fetch lines in pairs. Integers are fixed in
 //! width and in the machine's own byte order (a segment never leaves its machine). There are no pointers.
 
@@ -24,7 +27,10 @@ use shm_semaphore::EventCount;
 use shm_semaphore::segment::{Name, page_len};
 use shm_semaphore::sync::AtomicU64;
 
+pub use super::kind::Kind;
+use super::many::{self, Many};
 use crate::error::Error;
+use crate::protocol::multi::cell::CELLS_MAX;
 use crate::protocol::position::Capacity;
 use crate::protocol::presence::Presence;
 use crate::protocol::records;
@@ -33,7 +39,7 @@ use crate::wait::Wait;
 /// The first eight bytes of every segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"shm-ring");
 /// The version of everything in this file.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// The header has a page of its own.
 pub const HEADER_LEN: u64 = 4096;
 /// Where [`Control`] begins.
@@ -121,33 +127,6 @@ const _: () = assert!(size_of::<Participant>() == 256);
 const _: () = assert!(CONTROL_OFFSET + size_of::<Control>() as u64 <= CONTROL_END);
 const _: () = assert!(CONTROL_OFFSET.is_multiple_of(align_of::<Control>() as u64));
 
-/// The two forms of ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Fixed slots.
-    SpscSlots,
-    /// Records of variable length.
-    SpscRecords,
-}
-
-impl Kind {
-    fn code(self) -> u64 {
-        match self {
-            Self::SpscSlots => 1,
-            Self::SpscRecords => 2,
-        }
-    }
-
-    /// As people call it.
-    pub fn describe(code: u64) -> &'static str {
-        match code {
-            1 => "an SPSC ring of typed messages",
-            2 => "an SPSC ring of byte messages",
-            _ => "a ring of a kind that this version does not know",
-        }
-    }
-}
-
 /// What a slot carries; all zero for byte messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PayloadType {
@@ -193,6 +172,10 @@ pub struct Geometry {
     pub wait: Wait,
     /// Whether sleepers pay for the fences of wakers; see [`EventCount::make_asymmetric`].
     pub asymmetric_wakeups: bool,
+    /// What only a ring for many has.
+    pub many: Many,
+    /// Where the words of the cells begin, if they do not lie in the slots.
+    pub words_offset: u64,
 }
 
 impl Geometry {
@@ -203,15 +186,30 @@ impl Geometry {
         payload: PayloadType,
         wait: Wait,
         asymmetric_wakeups: bool,
+        many: Many,
     ) -> Option<Self> {
-        let data_offset = CONTROL_END.next_multiple_of(page_len());
+        let words_offset = if kind.is_multi() {
+            CONTROL_OFFSET + many::control_len(many.seats)
+        } else {
+            CONTROL_END
+        };
+        let words_len = if kind == Kind::MultiRecords {
+            capacity.checked_mul(many::CELL_WORDS_LEN)?
+        } else {
+            0
+        };
+        let data_offset = words_offset
+            .checked_add(words_len)?
+            .checked_next_multiple_of(page_len())?;
         if payload.align > page_len() {
             return None;
         }
         // A small payload and its sequence share 16 bytes, aligned so that they never straddle a line.
         let (stride, payload_offset) = match kind {
-            Kind::SpscSlots if payload.size <= 8 && payload.align <= 8 => (16, 8),
-            Kind::SpscSlots => {
+            Kind::SpscSlots | Kind::MultiSlots if payload.size <= 8 && payload.align <= 8 => {
+                (16, 8)
+            }
+            Kind::SpscSlots | Kind::MultiSlots => {
                 let align = payload.align.max(8);
                 (
                     align
@@ -221,6 +219,7 @@ impl Geometry {
                 )
             }
             Kind::SpscRecords => (1, 0),
+            Kind::MultiRecords => (many.cell_len, 0),
         };
         let data_len = capacity.checked_mul(stride)?;
         // Twice, because a byte ring is mapped twice in a row.
@@ -237,6 +236,8 @@ impl Geometry {
             data_len,
             wait,
             asymmetric_wakeups,
+            many,
+            words_offset,
         })
     }
 
@@ -248,8 +249,17 @@ impl Geometry {
     /// The longest message in bytes.
     pub fn max_message_len(&self) -> u64 {
         match self.kind {
-            Kind::SpscSlots => self.payload.size,
+            Kind::SpscSlots | Kind::MultiSlots => self.payload.size,
             Kind::SpscRecords => records::max_payload_len(self.capacity),
+            Kind::MultiRecords => self.capacity.get().min(CELLS_MAX) * self.many.cell_len,
+        }
+    }
+
+    /// How much the ring holds, in the unit of its form: messages or bytes.
+    pub fn room(&self) -> u64 {
+        match self.kind {
+            Kind::MultiRecords => self.data_len,
+            _ => self.capacity.get(),
         }
     }
 
@@ -270,6 +280,12 @@ impl Geometry {
             total_len: self.total_len(),
             wait: self.wait.code(),
             asymmetric_wakeups: u64::from(self.asymmetric_wakeups),
+            sides: self.many.sides(),
+            seats: self.many.seats,
+            patience_ns: self.many.patience_ns,
+            drops_taken: u64::from(self.many.drops_taken),
+            cell_len: self.many.cell_len,
+            words_offset: self.words_offset,
         }
     }
 
@@ -280,6 +296,7 @@ impl Geometry {
         let header: &[u8] = bytemuck::cast_slice(&header);
         bytes[..header.len()].copy_from_slice(header);
         if self.asymmetric_wakeups {
+            // The gates lie where they lie in every ring.
             for gate in [
                 offset_of!(Control, not_empty),
                 offset_of!(Control, not_full),
@@ -331,6 +348,12 @@ header_fields!(
     total_len,
     wait,
     asymmetric_wakeups,
+    sides,
+    seats,
+    patience_ns,
+    drops_taken,
+    cell_len,
+    words_offset,
 );
 
 impl Header {
@@ -382,10 +405,12 @@ impl Header {
         };
         let wait = Wait::from_code(self.wait).ok_or_else(|| corrupt("header.wait", self.wait))?;
         let bad_capacity = || corrupt("header.capacity", self.capacity);
-        let least = if wanted_kind == Kind::SpscRecords {
-            page_len()
-        } else {
-            1
+        let many =
+            Many::from_header(self, wanted_kind).map_err(|(field, found)| corrupt(field, found))?;
+        let least = match wanted_kind {
+            Kind::SpscRecords => page_len(),
+            Kind::MultiRecords => page_len().div_ceil(many.cell_len),
+            Kind::SpscSlots | Kind::MultiSlots => 1,
         };
         if !self.capacity.is_power_of_two() || self.capacity < least {
             return Err(bad_capacity());
@@ -401,6 +426,7 @@ impl Header {
             payload,
             wait,
             asymmetric_wakeups,
+            many,
         )
         .ok_or_else(bad_capacity)?;
         let expected = geometry.to_header();
@@ -410,6 +436,11 @@ impl Header {
                 "header.payload_offset",
                 self.payload_offset,
                 expected.payload_offset,
+            ),
+            (
+                "header.words_offset",
+                self.words_offset,
+                expected.words_offset,
             ),
             ("header.data_offset", self.data_offset, expected.data_offset),
             ("header.data_len", self.data_len, expected.data_len),

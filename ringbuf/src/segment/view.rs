@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "references into mapped memory")]
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -12,6 +13,7 @@ use shm_semaphore::EventCount;
 use shm_semaphore::sync::AtomicU64;
 
 use super::layout::{CONTROL_OFFSET, Control, Geometry};
+use super::many;
 use crate::protocol::position::{Capacity, Index, Position};
 use crate::protocol::presence::Presence;
 use crate::protocol::storage::{RecordStorage, SlotStorage, Words};
@@ -22,7 +24,8 @@ use shm_semaphore::os::mapping::Mapping;
 #[derive(Debug)]
 pub struct View {
     control: NonNull<Control>,
-    data: NonNull<u8>,
+    pub(super) data: NonNull<u8>,
+    words_offset: usize,
     geometry: Geometry,
     mapping: Mapping,
 }
@@ -41,6 +44,7 @@ impl View {
         Self {
             control,
             data,
+            words_offset: geometry.words_offset as usize,
             geometry,
             mapping,
         }
@@ -51,6 +55,36 @@ impl View {
     pub fn control(&self) -> &Control {
         // SAFETY: mapped for as long as we live, aligned (asserted in the layout), and made of atomics, for which any bytes are valid.
         unsafe { self.control.as_ref() }
+    }
+
+    /// The shared words of a ring for many.
+    #[inline]
+    pub fn many(&self) -> &many::Control {
+        debug_assert!(self.geometry.kind.is_multi());
+        // SAFETY: as for `control`; the geometry of such a ring reaches beyond these words.
+        unsafe { self.control.cast().as_ref() }
+    }
+
+    /// The seats of a ring for many.
+    #[inline]
+    pub fn seats(&self) -> &[many::Seat] {
+        debug_assert!(self.geometry.kind.is_multi());
+        // SAFETY: the seats lie behind the control words, before the data; made of atomics, for which any bytes are valid.
+        let first = unsafe { self.control.cast::<many::Control>().add(1) };
+        // SAFETY: as above; the size of the control words is a multiple of their alignment (asserted in the layout).
+        unsafe {
+            std::slice::from_raw_parts(first.cast().as_ptr(), self.geometry.many.seats as usize)
+        }
+    }
+
+    /// One of the two words of a cell that lie apart from its bytes.
+    #[inline]
+    pub(super) fn cell_word(&self, index: Index, which: usize) -> &AtomicU64 {
+        let offset = self.words_offset + index.0 * many::CELL_WORDS_LEN as usize + which * 8;
+        // SAFETY: the words of all cells lie before the data, and the index was masked with the capacity.
+        let word = unsafe { self.mapping.base().add(offset) };
+        // SAFETY: aligned (offsets are multiples of 8), and only ever reached as an atomic.
+        unsafe { word.cast().as_ref() }
     }
 
     /// The private copy of the geometry.
@@ -68,7 +102,7 @@ impl View {
     /// # Safety
     /// `offset` is a multiple of 8, and `offset + 8` is at most the length of the data.
     #[inline]
-    unsafe fn word(&self, offset: usize) -> &AtomicU64 {
+    pub(super) unsafe fn word(&self, offset: usize) -> &AtomicU64 {
         // SAFETY: inside the mapping, as the caller vouches.
         let word = unsafe { self.data.add(offset) };
         // SAFETY: aligned, and processes reach it through atomics only for as long as it is a word.
@@ -127,11 +161,16 @@ pub trait HasView: Words {
 }
 
 /// Slots in a segment.
-#[derive(Debug)]
 pub struct MappedSlots<T> {
     view: View,
     /// A `T` is only ever copied in and out, so the storage goes to any thread.
     payload: PhantomData<fn(T) -> T>,
+}
+
+impl<T> fmt::Debug for MappedSlots<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view.fmt(f)
+    }
 }
 
 impl<T> MappedSlots<T> {
@@ -161,7 +200,7 @@ impl<T> MappedSlots<T> {
 }
 
 /// Stride and offset of the payload, as [`Geometry::new`] computes them (which a test holds against this).
-const fn slot_shape<T>() -> (usize, usize) {
+pub(super) const fn slot_shape<T>() -> (usize, usize) {
     let (size, align) = (size_of::<T>(), align_of::<T>());
     if size <= 8 && align <= 8 {
         return (16, 8);
@@ -254,6 +293,7 @@ impl RecordStorage for MappedRecords {
 mod tests {
     use super::*;
     use crate::segment::layout::{Kind, PayloadType};
+    use crate::segment::many::Many;
     use crate::wait::Wait;
 
     fn assert_same_shape<T>() {
@@ -262,7 +302,15 @@ mod tests {
             align: align_of::<T>() as u64,
             tag: 0,
         };
-        let geometry = Geometry::new(Kind::SpscSlots, 8, payload, Wait::Spin, false).unwrap();
+        let geometry = Geometry::new(
+            Kind::SpscSlots,
+            8,
+            payload,
+            Wait::Spin,
+            false,
+            Many::default(),
+        )
+        .unwrap();
         let (stride, payload_offset) = slot_shape::<T>();
         assert_eq!(
             (geometry.stride, geometry.payload_offset),

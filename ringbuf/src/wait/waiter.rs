@@ -6,7 +6,7 @@ use shm_semaphore::{Deadline, EventCount, WaitKey};
 use super::Wait;
 use super::catch_up::CatchUp;
 
-/// Looks between two glances at the clock; one look and one pause take some 10 ns. Also the fruitless `try_` calls between two.
+/// Looks between two glances at the clock; one look and one pause take some 10 ns.
 const LOOKS_PER_ROUND: u32 = 64;
 /// The longest spin of [`Wait::SpinThenPark`]: about what a sleep and a wakeup cost.
 const SPIN_NS_MAX: u64 = 50_000;
@@ -18,7 +18,7 @@ const TRIAL_EVERY: u32 = 16;
 const YIELD_EVERY_NS: u64 = 50_000;
 /// How often a side that can't go on asks whether the other one lives; also the longest sleep.
 const PROBE_EVERY_NS: u64 = 20_000_000;
-/// The same for one that does nothing but spin.
+/// The same for one that does nothing but spin, or that calls again and again by itself.
 const PROBE_EVERY_NS_SPINNING: u64 = 1_000_000;
 
 /// How a wait ended.
@@ -41,11 +41,26 @@ pub trait Look {
     /// Whether the condition holds.
     fn is_ready(&mut self) -> Result<bool, Self::Stop>;
 
+    /// The same while spinning, when a change may be overlooked for a few dozen looks: it may leave alone what others write.
+    fn seems_ready(&mut self) -> Result<bool, Self::Stop> {
+        self.is_ready()
+    }
+
+    /// Whether there are more participants than processors, so that others may be waiting for ours.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
     /// Finds out by other means whether the other side is still there; the next `is_ready` shows it.
     fn probe(&mut self) -> Result<(), Self::Stop>;
 
     /// Whether the other side waited on our processor lately, so that spinning would only keep it away.
     fn shares_processor(&mut self, now: Deadline) -> bool;
+
+    /// Until when to sleep at most, if not until a notification: what is waited for may be for us to change.
+    fn looks_again_at(&mut self, _now: Deadline) -> Deadline {
+        Deadline::NEVER
+    }
 }
 
 /// An endpoint's way of waiting, with what it has learnt.
@@ -56,8 +71,6 @@ pub struct Waiter {
     spin_ns: u64,
     waits: u32,
     catch_up: CatchUp,
-    /// Fruitless `try_` calls.
-    tries: u32,
     /// When the kernel was last asked about the other side. It outlives a wait: short waits must find out as well.
     probed: Deadline,
 }
@@ -70,16 +83,16 @@ impl Waiter {
             spin_ns: SPIN_NS_MAX,
             waits: 0,
             catch_up: CatchUp::default(),
-            tries: 0,
             probed: Deadline::now(),
         }
     }
 
-    /// Does not wait. If this has been fruitless for a while, asks for the other side and looks once more.
+    /// Does not wait. If nobody has asked for the other side for a while, asks, and looks once more.
     pub fn try_once<L: Look>(&mut self, look: &mut L) -> Result<Waited, L::Stop> {
-        self.tries = self.tries.wrapping_add(1);
-        if self.tries.is_multiple_of(LOOKS_PER_ROUND) {
-            self.probe_if_due(Deadline::now(), look)?;
+        let now = Deadline::now();
+        if now >= self.probed.plus_ns(PROBE_EVERY_NS_SPINNING) {
+            self.probed = now;
+            look.probe()?;
         }
         last_look(look)
     }
@@ -118,7 +131,7 @@ impl Waiter {
         look: &mut L,
     ) -> Result<Option<Waited>, L::Stop> {
         for _ in 0..LOOKS_PER_ROUND {
-            if look.is_ready()? {
+            if look.seems_ready()? {
                 return Ok(Some(Waited::Ready));
             }
             spin_loop();
@@ -132,7 +145,7 @@ impl Waiter {
                 return Ok(None);
             }
             for _ in 0..LOOKS_PER_ROUND {
-                if look.is_ready()? {
+                if look.seems_ready()? {
                     return Ok(Some(Waited::Ready));
                 }
                 if shares_processor {
@@ -150,7 +163,7 @@ impl Waiter {
             if now >= until {
                 return Ok(None);
             }
-            if now >= yields_at {
+            if now >= yields_at || look.is_crowded() {
                 yield_now();
                 yields_at = now.plus_ns(YIELD_EVERY_NS);
             }
@@ -167,8 +180,10 @@ impl Waiter {
             if now >= deadline {
                 return Ok(Waited::TimedOut);
             }
-            look.gate()
-                .wait(key, deadline.min(self.probed.plus_ns(PROBE_EVERY_NS)));
+            let until = deadline
+                .min(self.probed.plus_ns(PROBE_EVERY_NS))
+                .min(look.looks_again_at(now));
+            look.gate().wait(key, until);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The mechanisms of `ping-pong`: those of the harness, by their names there.
 
+use bench_harness::fan::Fan;
 use bench_harness::transport::bare_futex::BareFutex;
 use bench_harness::transport::event_count::ShmEventCount;
 use bench_harness::transport::eventfd::Eventfd;
@@ -17,6 +18,7 @@ pub const SHAPE: LinkShape = LinkShape {
     message_len_max: 0,
     variable_len: false,
     capacity: 1,
+    fan: Fan::PAIR,
 };
 
 /// The rows, the limit first.

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::fan::Fan;
 use crate::transport::{
     Class, Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm,
 };
@@ -48,6 +49,7 @@ impl<T: Transport> Contender<'_, T> {
             message_len_max,
             variable_len: true,
             capacity,
+            fan: Fan::PAIR,
         };
         let mut link = match self.transport.create(&shape) {
             Ok(link) => link,

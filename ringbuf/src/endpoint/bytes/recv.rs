@@ -7,10 +7,10 @@ use std::time::Duration;
 use shm_semaphore::Deadline;
 
 use super::super::consumer::{Consumer, Received};
-use super::super::core::When;
+use super::super::sides::{ByteReceiver, ReceiveSide as _};
+use super::super::topology::Topology;
+use super::super::when::When;
 use crate::error::RecvError;
-use crate::protocol::ends::ReadSide;
-use crate::protocol::position::Position;
 
 /// # Receiving byte messages
 ///
@@ -30,7 +30,7 @@ use crate::protocol::position::Position;
 /// assert_eq!(lengths, [3, 3, 5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-impl Consumer<[u8]> {
+impl<K: Topology> Consumer<[u8], K> {
     /// Receives into the front of `buffer` if a message is there now, and says how long it is. It is released before this
     /// returns: a process that is killed afterwards has had it.
     ///
@@ -79,23 +79,14 @@ impl Consumer<[u8]> {
 
     #[inline]
     fn recv_when(&mut self, buffer: &mut [u8], when: When) -> Result<usize, RecvError> {
-        let record = self.endpoint.record(when)?;
-        let (len, buffer_len) = (record.payload_len as usize, buffer.len());
-        let Some(front) = buffer.get_mut(..len) else {
-            return Err(RecvError::BufferTooSmall { len, buffer_len });
-        };
-        // SAFETY: the record is there, and `front` is as long as its payload.
-        unsafe { self.endpoint.side.read(record, 0, front) };
-        self.endpoint.side.release_until(record.end());
-        self.endpoint.released();
-        Ok(len)
+        self.receiver.recv_one(buffer, when)
     }
 
     /// Receives, and leaves the message in the ring until the guard is dropped, if one is there now.
     ///
     /// # Errors
     /// Those of [`try_recv`](Self::try_recv), without the buffer.
-    pub fn try_recv_ref(&mut self) -> Result<Received<'_, [u8]>, RecvError> {
+    pub fn try_recv_ref(&mut self) -> Result<Received<'_, [u8], K>, RecvError> {
         self.recv_ref_when(When::Now)
     }
 
@@ -103,7 +94,7 @@ impl Consumer<[u8]> {
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv), without the buffer.
-    pub fn recv_ref(&mut self) -> Result<Received<'_, [u8]>, RecvError> {
+    pub fn recv_ref(&mut self) -> Result<Received<'_, [u8], K>, RecvError> {
         self.recv_ref_when(When::EVER)
     }
 
@@ -111,7 +102,10 @@ impl Consumer<[u8]> {
     ///
     /// # Errors
     /// Those of [`recv_timeout`](Self::recv_timeout), without the buffer.
-    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<Received<'_, [u8]>, RecvError> {
+    pub fn recv_ref_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Received<'_, [u8], K>, RecvError> {
         self.recv_ref_when(When::Within(timeout))
     }
 
@@ -122,15 +116,14 @@ impl Consumer<[u8]> {
     pub fn recv_ref_deadline(
         &mut self,
         deadline: impl Into<Deadline>,
-    ) -> Result<Received<'_, [u8]>, RecvError> {
+    ) -> Result<Received<'_, [u8], K>, RecvError> {
         self.recv_ref_when(When::until(deadline))
     }
 
-    fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, [u8]>, RecvError> {
-        let found = self.endpoint.record(when)?;
-        let redelivered = self.endpoint.side.take_until(found.end());
+    fn recv_ref_when(&mut self, when: When) -> Result<Received<'_, [u8], K>, RecvError> {
+        let (found, redelivered) = self.receiver.find(when)?;
         Ok(Received {
-            endpoint: &mut self.endpoint,
+            receiver: &mut self.receiver,
             found,
             redelivered,
             releases: true,
@@ -145,7 +138,7 @@ impl Consumer<[u8]> {
     pub fn try_recv_up_to(
         &mut self,
         max: usize,
-        visit: impl FnMut(&Received<'_, [u8]>),
+        visit: impl FnMut(&Received<'_, [u8], K>),
     ) -> Result<usize, RecvError> {
         self.recv_up_to_when(max, When::Now, visit)
     }
@@ -157,7 +150,7 @@ impl Consumer<[u8]> {
     pub fn recv_up_to(
         &mut self,
         max: usize,
-        visit: impl FnMut(&Received<'_, [u8]>),
+        visit: impl FnMut(&Received<'_, [u8], K>),
     ) -> Result<usize, RecvError> {
         self.recv_up_to_when(max, When::EVER, visit)
     }
@@ -170,7 +163,7 @@ impl Consumer<[u8]> {
         &mut self,
         max: usize,
         timeout: Duration,
-        visit: impl FnMut(&Received<'_, [u8]>),
+        visit: impl FnMut(&Received<'_, [u8], K>),
     ) -> Result<usize, RecvError> {
         self.recv_up_to_when(max, When::Within(timeout), visit)
     }
@@ -179,63 +172,28 @@ impl Consumer<[u8]> {
         &mut self,
         max: usize,
         when: When,
-        mut visit: impl FnMut(&Received<'_, [u8]>),
+        mut visit: impl FnMut(&Received<'_, [u8], K>),
     ) -> Result<usize, RecvError> {
         if max == 0 {
             return Ok(0);
         }
-        let mut next = Some(self.endpoint.record(when)?);
-        let start = self.endpoint.side.read_position();
-        let mut batch = Batch {
-            consumer: self,
-            end: start,
-            start,
-        };
-        let mut visited = 0;
-        while let Some(found) = next {
-            let endpoint = &mut batch.consumer.endpoint;
-            let redelivered = endpoint.side.take_until(found.end());
-            visit(&Received {
-                endpoint,
-                found,
-                redelivered,
-                releases: false,
-            });
-            batch.end = found.end();
-            visited += 1;
-            if visited == max {
-                break;
-            }
-            let endpoint = &mut batch.consumer.endpoint;
-            let peeked = endpoint.side.peek_at(batch.end);
-            // A corruption ends the batch here, and shows at the next call.
-            next = endpoint.checked(peeked).unwrap_or(None);
-        }
-        Ok(visited)
-    }
-}
-
-/// Messages that were visited; dropping it releases them, also when `visit` panics.
-struct Batch<'a> {
-    consumer: &'a mut Consumer<[u8]>,
-    start: Position,
-    end: Position,
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        if self.end != self.start {
-            self.consumer.endpoint.side.release_until(self.end);
-            self.consumer.endpoint.released();
-        }
+        self.receiver
+            .recv_some(max, when, |receiver, found, redelivered| {
+                visit(&Received {
+                    receiver,
+                    found,
+                    redelivered,
+                    releases: false,
+                });
+            })
     }
 }
 
 /// # Reading a byte message in place
-impl Received<'_, [u8]> {
+impl<K: Topology> Received<'_, [u8], K> {
     /// Bytes of the message.
     pub fn len(&self) -> usize {
-        self.found.payload_len as usize
+        self.receiver.len_of(self.found)
     }
 
     /// Whether it is a message without bytes.
@@ -246,12 +204,9 @@ impl Received<'_, [u8]> {
     /// Copies as much of the message as fits to the front of `buffer`, and says how much.
     pub fn copy_to(&self, buffer: &mut [u8]) -> usize {
         let copied = self.len().min(buffer.len());
-        // SAFETY: the record is there until it is released, and the copy is no longer than it.
-        unsafe {
-            self.endpoint
-                .side
-                .read(self.found, 0, &mut buffer[..copied])
-        };
+        let start = self.receiver.payload_ptr(self.found);
+        // SAFETY: a message that nobody writes to until it is released, contiguous in the double mapping; the copy is no longer than it.
+        unsafe { start.copy_to_nonoverlapping(buffer.as_mut_ptr(), copied) };
         copied
     }
 
@@ -268,11 +223,7 @@ impl Received<'_, [u8]> {
     /// No process writes to them while the slice lives: true if all who have the segment open use it through
     /// this library, and not if one of them may be hostile or broken.
     pub unsafe fn as_slice(&self) -> &[u8] {
-        let start = self
-            .endpoint
-            .side
-            .storage()
-            .byte_ptr(self.found.payload_position());
+        let start = self.receiver.payload_ptr(self.found);
         // SAFETY: contiguous in the double mapping, and left alone by its producer until the release; the caller vouches for the others.
         unsafe { std::slice::from_raw_parts(start, self.len()) }
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use shm_semaphore::Deadline;
 
-use super::super::core::When;
 use super::super::message::ClaimedBytes;
 use super::super::producer::{Claim, Producer};
+use super::super::sides::ByteSender;
+use super::super::topology::{Multi, Spsc, Topology};
+use super::super::when::When;
 use crate::error::SendError;
-use crate::protocol::ends::WriteSide;
-use crate::protocol::records::{HEADER_LEN, record_len};
 
 /// # Sending byte messages
 ///
@@ -34,7 +34,7 @@ use crate::protocol::records::{HEADER_LEN, record_len};
 /// assert_eq!(consumer.recv_ref()?.to_vec(), "21.5 °C".as_bytes());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-impl Producer<[u8]> {
+impl<K: Topology> Producer<[u8], K> {
     /// Sends if there is room now.
     ///
     /// # Errors
@@ -77,30 +77,7 @@ impl Producer<[u8]> {
 
     #[inline]
     fn send_when(&mut self, message: &[u8], when: When) -> Result<(), SendError> {
-        self.record_room(message.len(), when)?;
-        // SAFETY: there is room for the record.
-        unsafe { self.endpoint.side.write(0, message) };
-        self.publish_record(message.len());
-        Ok(())
-    }
-
-    /// Makes sure that a record of this length can be written.
-    #[inline]
-    fn record_room(&mut self, len: usize, when: When) -> Result<(), SendError> {
-        let max = self.max_message_len();
-        if len > max {
-            return Err(SendError::TooLong { len, max });
-        }
-        // A batch may be pending whose caller's `as_ref` has panicked.
-        self.endpoint.side.abort();
-        self.endpoint.room(record_len(len as u64), when)
-    }
-
-    #[inline]
-    fn publish_record(&mut self, len: usize) {
-        self.endpoint.side.push(len as u64);
-        self.endpoint.side.publish();
-        self.endpoint.published();
+        self.sender.send_one(message, when)
     }
 
     /// Sends all or none if there is room for all now; the consumer sees them all at once.
@@ -149,27 +126,7 @@ impl Producer<[u8]> {
                 max,
             });
         }
-        let lens = messages
-            .iter()
-            .map(|message| record_len(message.len() as u64));
-        let units = lens.fold(0, u64::saturating_add);
-        let room = self.capacity() as u64 - HEADER_LEN;
-        if units > room {
-            return Err(SendError::TooLong {
-                len: units as usize,
-                max: room as usize,
-            });
-        }
-        self.endpoint.side.abort();
-        self.endpoint.room(units, when)?;
-        for message in messages {
-            // SAFETY: there is room for all of the records.
-            unsafe { self.endpoint.side.write(0, message) };
-            self.endpoint.side.push(message.len() as u64);
-        }
-        self.endpoint.side.publish();
-        self.endpoint.published();
-        Ok(())
+        self.sender.send_all(&messages, when)
     }
 
     /// Sends as many as there is room for now, at least one of a batch that is not empty, and says how many.
@@ -177,40 +134,14 @@ impl Producer<[u8]> {
     /// # Errors
     /// Those of [`try_send`](Self::try_send); a message that is too long further on ends the batch before it.
     pub fn try_send_up_to<B: AsRef<[u8]>>(&mut self, messages: &[B]) -> Result<usize, SendError> {
-        let mut sent = 0;
-        for message in messages {
-            let message = message.as_ref();
-            if sent == 0 {
-                self.record_room(message.len(), When::Now)?;
-            } else if !self.fits_behind(message.len()) {
-                break;
-            }
-            // SAFETY: there is room for this record behind the pending ones.
-            unsafe { self.endpoint.side.write(0, message) };
-            self.endpoint.side.push(message.len() as u64);
-            sent += 1;
-        }
-        if sent > 0 {
-            self.endpoint.side.publish();
-            self.endpoint.published();
-        }
-        Ok(sent)
-    }
-
-    /// Whether another record fits behind the pending ones. A corruption ends the batch here, and shows at the next call.
-    fn fits_behind(&mut self, len: usize) -> bool {
-        if len > self.max_message_len() {
-            return false;
-        }
-        let fits = self.endpoint.side.fits(len as u64);
-        self.endpoint.checked(fits).unwrap_or(false)
+        self.sender.send_some(messages)
     }
 
     /// Claims `len` bytes if there is room now.
     ///
     /// # Errors
     /// Those of [`try_send`](Self::try_send).
-    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_, [u8]>, SendError> {
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_, [u8], K>, SendError> {
         self.claim_when(len, When::Now)
     }
 
@@ -218,7 +149,7 @@ impl Producer<[u8]> {
     ///
     /// # Errors
     /// Those of [`send`](Self::send).
-    pub fn claim(&mut self, len: usize) -> Result<Claim<'_, [u8]>, SendError> {
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_, [u8], K>, SendError> {
         self.claim_when(len, When::EVER)
     }
 
@@ -230,7 +161,7 @@ impl Producer<[u8]> {
         &mut self,
         len: usize,
         timeout: Duration,
-    ) -> Result<Claim<'_, [u8]>, SendError> {
+    ) -> Result<Claim<'_, [u8], K>, SendError> {
         self.claim_when(len, When::Within(timeout))
     }
 
@@ -242,14 +173,14 @@ impl Producer<[u8]> {
         &mut self,
         len: usize,
         deadline: impl Into<Deadline>,
-    ) -> Result<Claim<'_, [u8]>, SendError> {
+    ) -> Result<Claim<'_, [u8], K>, SendError> {
         self.claim_when(len, When::until(deadline))
     }
 
-    fn claim_when(&mut self, len: usize, when: When) -> Result<Claim<'_, [u8]>, SendError> {
-        self.record_room(len, when)?;
+    fn claim_when(&mut self, len: usize, when: When) -> Result<Claim<'_, [u8], K>, SendError> {
+        self.sender.claim(len, when)?;
         Ok(Claim {
-            endpoint: &mut self.endpoint,
+            sender: &mut self.sender,
             claimed: ClaimedBytes { len, cursor: 0 },
         })
     }
@@ -258,11 +189,7 @@ impl Producer<[u8]> {
 /// # Writing a byte message in place
 ///
 /// Bytes that are not written hold what an earlier lap left there. `io::Write` goes on where it stopped.
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "it is what was claimed, not a collection"
-)]
-impl Claim<'_, [u8]> {
+impl<K: Topology> Claim<'_, [u8], K> {
     /// The bytes that were claimed.
     pub fn len(&self) -> usize {
         self.claimed.len
@@ -287,8 +214,10 @@ impl Claim<'_, [u8]> {
             "{} bytes at {offset} lie outside a claim of {len}",
             bytes.len()
         );
-        // SAFETY: within the claim, which stands for free bytes.
-        unsafe { self.endpoint.side.write(offset as u64, bytes) };
+        // SAFETY: within the claim, whose bytes are contiguous.
+        let start = unsafe { self.sender.claim_ptr().add(offset) };
+        // SAFETY: as above, and they are ours to write.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     /// The bytes in place.
@@ -297,29 +226,43 @@ impl Claim<'_, [u8]> {
     /// No other process reads or writes them while the slice lives: true if all who have the segment open use it through
     /// this library, and not if one of them may be hostile or broken.
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        let start = self
-            .endpoint
-            .side
-            .storage()
-            .byte_ptr(self.endpoint.side.payload_position());
-        // SAFETY: contiguous in the double mapping, and free; the caller vouches for the others.
-        unsafe { std::slice::from_raw_parts_mut(start, self.claimed.len) }
+        // SAFETY: contiguous in the double mapping, and ours; the caller vouches for the others.
+        unsafe { std::slice::from_raw_parts_mut(self.sender.claim_ptr(), self.claimed.len) }
     }
 
+    fn commit_used(&mut self, used: usize) -> Result<(), SendError> {
+        let len = self.claimed.len;
+        assert!(used <= len, "{used} bytes are used of a claim of {len}");
+        self.sender.commit(used)
+    }
+}
+
+impl Claim<'_, [u8], Spsc> {
     /// Sends the first `used` bytes.
     ///
     /// # Panics
     /// If more are used than were claimed.
-    pub fn commit(self, used: usize) {
-        let len = self.claimed.len;
-        assert!(used <= len, "{used} bytes are used of a claim of {len}");
-        self.endpoint.side.push(used as u64);
-        self.endpoint.side.publish();
-        self.endpoint.published();
+    pub fn commit(mut self, used: usize) {
+        let sent = self.commit_used(used);
+        debug_assert!(sent.is_ok(), "the only producer keeps its place");
     }
 }
 
-impl io::Write for Claim<'_, [u8]> {
+impl Claim<'_, [u8], Multi> {
+    /// Sends the first `used` bytes. If the claim was held for longer than the ring's patience, it may have lost its place; then the message is
+    /// sent at another one, and this waits until there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], [`SendError::OwnerDied`], [`SendError::Corrupt`]: it was not sent.
+    ///
+    /// # Panics
+    /// If more are used than were claimed.
+    pub fn commit(mut self, used: usize) -> Result<(), SendError> {
+        self.commit_used(used)
+    }
+}
+
+impl<K: Topology> io::Write for Claim<'_, [u8], K> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.claimed.len - self.claimed.cursor;
         let taken = &bytes[..bytes.len().min(left)];

@@ -66,6 +66,7 @@ impl Cell {
 
     /// The same for the next lap.
     #[inline]
+    #[must_use]
     pub fn free_again(self) -> Self {
         Self((self.0 & !((1 << LAP_SHIFT) - 1)).wrapping_add(1 << LAP_SHIFT))
     }

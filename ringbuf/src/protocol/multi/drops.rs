@@ -50,7 +50,7 @@ impl<S: Cells> Member<S> {
             let seen = word.load(Ordering::Acquire); // edge: dropped.acquire
             let tag = seen & ((1 << TAG_BITS) - 1);
             if seen != 0 && tag == tag_of(taken.position) {
-                break;
+                return self.free_dropped(taken);
             }
             if seen != 0 {
                 self.free_counted(tag, taken.position);
@@ -66,9 +66,13 @@ impl<S: Cells> Member<S> {
                 Ordering::Relaxed, // Relaxed: it is looked at anew
             );
             if counted.is_ok() {
-                break;
+                return self.free_dropped(taken);
             }
         }
+        // Others were faster all the time: the message stays condemned, for whoever comes by next.
+    }
+
+    fn free_dropped(&self, taken: Taken) {
         // False means that somebody else has freed it.
         self.free_message(taken.position, taken.cell);
     }

@@ -17,6 +17,8 @@ pub struct Member<S> {
     seat: usize,
     /// Our own copy of the word of the seat.
     intent: Intent,
+    /// Cells, by their index, that were in use for so long that we passed them.
+    pub(super) known_in_use: Vec<(usize, Cell)>,
 }
 
 impl<S: Cells> Member<S> {
@@ -28,6 +30,7 @@ impl<S: Cells> Member<S> {
             cells,
             seat,
             intent: Intent::NONE,
+            known_in_use: Vec::new(),
         }
     }
 

@@ -15,9 +15,9 @@ pub enum Claimed {
     At(Position),
     /// There is no room.
     Full,
-    /// There is, but for a cell in its midst that somebody still uses. Those before it can be given up for good
-    /// (see [`Member::claim`]), but that costs others more than a little wait.
-    Broken,
+    /// There is, but for a cell that somebody still uses, most likely for a moment only. It can be passed (see [`Member::claim`]), but that costs
+    /// others more than a little wait.
+    InUse,
 }
 
 /// How the cells from the tail on can be used.
@@ -32,6 +32,9 @@ enum Room {
     Stuck(Position),
 }
 
+/// Cells in use that are remembered, so that they are waited for once and not in every lap.
+const KNOWN_MAX: usize = 64;
+
 /// What one cell is good for.
 enum Use {
     Free,
@@ -42,32 +45,27 @@ enum Use {
 }
 
 impl<S: Cells> Member<S> {
-    /// Claims `cells` cells in a row, after so many attempts for the same message that were taken out of the order. `gives_up` free cells in front of one that is in use,
-    /// if need be.
+    /// Claims `cells` cells in a row, after so many attempts for the same message that were taken out of the order. `passes` cells that are in use, and free ones
+    /// before them, if need be; and those that were passed before in any case.
     #[inline]
-    pub fn claim(
-        &mut self,
-        cells: u64,
-        retries: u32,
-        gives_up: bool,
-    ) -> Result<Claimed, Corruption> {
+    pub fn claim(&mut self, cells: u64, retries: u32, passes: bool) -> Result<Claimed, Corruption> {
         if cells == 1 {
             let at = self.tail();
             if self.look(at) == self.free(at) && self.claim_at(at, 1, retries) {
                 return Ok(Claimed::At(at));
             }
         }
-        self.claim_slow(cells, retries, gives_up)
+        self.claim_slow(cells, retries, passes)
     }
 
     fn claim_slow(
         &mut self,
         cells: u64,
         retries: u32,
-        gives_up: bool,
+        passes: bool,
     ) -> Result<Claimed, Corruption> {
         let mut refusal = Claimed::Full;
-        let mut passed = 0;
+        let mut given_up = 0;
         let mut has_helped = false;
         for _ in 0..ROUNDS_MAX {
             let at = self.tail();
@@ -89,26 +87,39 @@ impl<S: Cells> Member<S> {
                 }
                 Room::Full => break,
                 // Not for ever, if all cells are in use.
-                Room::Stuck(_) if passed >= self.capacity().get() => break,
-                Room::Stuck(in_use) if in_use == at => {
-                    self.move_tail(at, at.plus(1));
-                    passed += 1;
-                }
-                Room::Stuck(_) if !gives_up => {
-                    refusal = Claimed::Broken;
+                Room::Stuck(_) if given_up >= self.capacity().get() => break,
+                Room::Stuck(in_use) if !self.may_pass(in_use, passes) => {
+                    refusal = Claimed::InUse;
                     break;
                 }
                 Room::Stuck(in_use) => {
-                    let unused = in_use.distance_from(at);
-                    if self.claim_at(at, unused, retries) {
-                        self.void_all(at, unused);
-                    }
-                    passed += unused;
+                    // What we announced before we lost it would look like a claim of what is passed now.
+                    self.retract();
+                    let behind = in_use.plus(1);
+                    self.move_tail(at, behind);
+                    given_up += behind.distance_from(at);
                 }
             }
         }
         self.retract();
         Ok(refusal)
+    }
+
+    /// Whether a cell in use may be passed: one that is out of the order anyway, one that was passed in an earlier lap and is still the same, or any if the caller
+    /// has waited long enough.
+    fn may_pass(&mut self, at: Position, passes: bool) -> bool {
+        let seen = self.look(at);
+        let known = (at.index(self.capacity()).0, seen);
+        if seen.kind() == Ok(Kind::Void) || self.known_in_use.contains(&known) {
+            return true;
+        }
+        if passes {
+            if self.known_in_use.len() == KNOWN_MAX {
+                self.known_in_use.clear();
+            }
+            self.known_in_use.push(known);
+        }
+        passes
     }
 
     #[inline]
@@ -140,15 +151,17 @@ impl<S: Cells> Member<S> {
     fn room(&self, at: Position, cells: u64) -> Result<Room, Corruption> {
         for ahead in 0..cells {
             let position = at.plus(ahead);
-            let usable = loop {
-                match self.use_of(at, position)? {
-                    Use::Again => {}
-                    usable => break usable,
+            let mut usable = Use::Again;
+            // It takes one or two changes, unless somebody undoes them.
+            for _ in 0..ROUNDS_MAX {
+                usable = self.use_of(at, position)?;
+                if !matches!(usable, Use::Again) {
+                    break;
                 }
-            };
+            }
             match usable {
-                Use::Free | Use::Again => {}
-                Use::Moved => return Ok(Room::Moved),
+                Use::Free => {}
+                Use::Again | Use::Moved => return Ok(Room::Moved),
                 Use::Full => return Ok(Room::Full),
                 Use::Stuck => return Ok(Room::Stuck(position)),
             }
@@ -181,10 +194,9 @@ impl<S: Cells> Member<S> {
         }
         let position = seen.position_near(at, self.capacity());
         match kind {
-            Kind::Free => {}
             // Its claimer may still be writing there.
             Kind::Void if self.is_covered(Act::Put, position) => return Ok(Use::Stuck),
-            Kind::Void => {}
+            Kind::Free | Kind::Void => {}
             Kind::Ready | Kind::Part => return Ok(Use::Stuck),
             Kind::Drained => {
                 self.finish_release(position, seen);

@@ -1,5 +1,6 @@
 //! Plays the other process in the tests: one role a subcommand, one printed line an event.
 
+mod crowd;
 mod endure;
 mod events;
 mod fork;
@@ -10,12 +11,14 @@ mod obedient;
 mod overlay;
 mod participant;
 mod permits;
+mod puppet;
 mod race;
 mod sandbox;
 mod scribble;
 mod small_semaphores;
 mod small_tmpfs;
 mod step;
+mod step_multi;
 mod storm;
 mod stream;
 mod synchronize;
@@ -61,6 +64,12 @@ enum Role {
     JournaledProducer(journaled::Producer),
     /// Receive until the producer closes or killed, and keep a journal.
     JournaledConsumer(journaled::Consumer),
+    /// Be several producers and consumers of one ring that do what they are told.
+    Puppet(puppet::Puppet),
+    /// Send to a ring of several producers and consumers, and keep a ledger.
+    CrowdProducer(crowd::Producer),
+    /// Receive from one, and keep a ledger.
+    CrowdConsumer(crowd::Consumer),
     /// Create, open, attach and unlink at a given instant, when told.
     Racer(race::Racer),
     /// Create and unlink one name, again and again, until killed.
@@ -83,6 +92,8 @@ enum Role {
     Meeting(meeting::Meeting),
     /// Do one operation on a named semaphore, for one who follows every instruction of it.
     Step(step::Step),
+    /// Do one operation on a ring of several producers and consumers, for one who follows every instruction of it.
+    StepMulti(step_multi::Step),
     /// Fork with an endpoint, a ring or both in hand.
     Fork(fork::Fork),
     /// Be a participant of a semaphore that does what it is told.
@@ -136,6 +147,9 @@ fn main() {
         Role::Consumer(role) => role.play(),
         Role::JournaledProducer(role) => role.play(),
         Role::JournaledConsumer(role) => role.play(),
+        Role::Puppet(role) => role.play(),
+        Role::CrowdProducer(role) => role.play(),
+        Role::CrowdConsumer(role) => role.play(),
         Role::Racer(role) => role.play(),
         Role::Creator(role) => role.play(),
         Role::Churn(role) => role.play(),
@@ -147,6 +161,7 @@ fn main() {
         Role::Events(role) => role.play(),
         Role::Meeting(role) => role.play(),
         Role::Step(role) => role.play(),
+        Role::StepMulti(role) => role.play(),
         Role::Fork(role) => role.play(),
         Role::Participant(role) => role.play(),
         Role::PermitUser(role) => role.play(),

@@ -10,7 +10,7 @@ use integration_tests::forms::{Form, WaitWay};
 use integration_tests::with_form;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::stat::fstat;
-use shm_ringbuf::{Config, Error, Message, OpenOptions, Ring};
+use shm_ringbuf::{Config, Error, Message, OpenOptions, Ring, multi};
 
 /// A ring that exists: by name, as an inherited descriptor, or over an inherited socket.
 #[derive(Debug, Args)]
@@ -58,6 +58,17 @@ impl Target {
         // SAFETY: inherited or just received for this purpose; nothing else here owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(number) };
         options.from_fd(fd)
+    }
+}
+
+impl Target {
+    /// The same for a ring of several producers and consumers, by name.
+    pub(crate) fn open_multi<M: Message + ?Sized>(&self) -> Result<multi::Ring<M>, Error> {
+        let mut options = OpenOptions::multi();
+        if let Some(tag) = self.tag {
+            options = options.tag(tag);
+        }
+        options.open(self.name.as_deref().expect("give --name"))
     }
 }
 

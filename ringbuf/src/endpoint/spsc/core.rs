@@ -1,10 +1,10 @@
-//! What all endpoints have in common: a side of a protocol, a seat, a way of waiting.
+//! What both sides of both forms have in common: a side of a protocol, a seat, a way of waiting.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use shm_semaphore::{Deadline, EventCount, Pollable, WaitKey};
 
+use crate::endpoint::when::When;
 use crate::error::{Corruption, Error, RecvError, SendError};
 use crate::participants::{Peer, Seat};
 use crate::protocol::ends::{End, Poll, ReadSide, WriteSide, poll_message, poll_room};
@@ -18,34 +18,6 @@ use crate::segment::view::{HasView, View};
 use crate::wait::{Look, Wait, Waited, Waiter};
 use shm_semaphore::os::descriptors::with_private_table;
 
-/// Until when a call waits.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::endpoint) enum When {
-    /// It does not.
-    Now,
-    /// So long from its start; the clock is read only if it comes to waiting.
-    Within(Duration),
-    /// Until then.
-    Until(Deadline),
-}
-
-impl When {
-    pub(in crate::endpoint) const EVER: Self = Self::Until(Deadline::NEVER);
-
-    pub(in crate::endpoint) fn until(deadline: impl Into<Deadline>) -> Self {
-        Self::Until(deadline.into())
-    }
-
-    /// `None` for a call that does not wait.
-    fn deadline(self) -> Option<Deadline> {
-        match self {
-            Self::Now => None,
-            Self::Within(timeout) => Some(Deadline::after(timeout)),
-            Self::Until(deadline) => Some(deadline),
-        }
-    }
-}
-
 /// A side of either protocol over a mapped segment.
 pub trait Mapped {
     #[doc(hidden)]
@@ -54,7 +26,7 @@ pub trait Mapped {
 
 /// A side with all that belongs to its process.
 #[derive(Debug)]
-pub(in crate::endpoint) struct Endpoint<S: Mapped> {
+pub struct Endpoint<S: Mapped> {
     pub(in crate::endpoint) side: S,
     seat: Seat,
     waiter: Waiter,
@@ -119,7 +91,7 @@ where
 
 impl<S: Mapped> Endpoint<S> {
     /// Takes a seat and joins the protocol there.
-    pub(in crate::endpoint) fn join(
+    pub(in crate::endpoint) fn take_side(
         segment: &Arc<Segment>,
         role: Role,
         wait: Wait,
@@ -171,12 +143,12 @@ impl<S: Mapped> Endpoint<S> {
     }
 
     /// What is known of the other side, asked afresh.
-    pub(in crate::endpoint) fn peer(&self) -> Result<Peer, Corruption> {
+    pub(in crate::endpoint) fn ask_peer(&self) -> Result<Peer, Corruption> {
         self.seat.peer(self.side.view())
     }
 
     /// A descriptor that becomes readable when this side's gate is notified.
-    pub(in crate::endpoint) fn pollable(&self) -> Result<Pollable, Error> {
+    pub(in crate::endpoint) fn own_pollable(&self) -> Result<Pollable, Error> {
         let name = self.seat.segment_name();
         if !self.notifies {
             return Err(Error::WaitNotSupported {
@@ -187,8 +159,23 @@ impl<S: Mapped> Endpoint<S> {
             .map_err(|source| Error::from_io("start a thread", name, source))
     }
 
+    /// Arms the descriptor unless what `poll` asks for is there, or can't come any more.
+    pub(in crate::endpoint) fn arm(
+        &mut self,
+        pollable: &Pollable,
+        poll: impl FnMut(&mut S) -> Result<Poll, Corruption>,
+        gate: impl Fn(&S) -> &EventCount,
+    ) -> bool {
+        let key = self.prepare(poll, gate);
+        match key {
+            Some(key) => pollable.arm(key),
+            None => pollable.disarm(),
+        }
+        key.is_some()
+    }
+
     /// Announces a sleeper who waits for what `poll` asks for; `None` if there is an answer now.
-    pub(in crate::endpoint) fn prepare(
+    fn prepare(
         &mut self,
         poll: impl FnMut(&mut S) -> Result<Poll, Corruption>,
         gate: impl Fn(&S) -> &EventCount,

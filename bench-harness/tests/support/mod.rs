@@ -1,0 +1,105 @@
+//! What the tests of the built program share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Windows as short as they go: only the report is looked at.
+pub const TINY: [&str; 6] = ["--rounds", "2", "--duration", "1ms", "--seed", "7"];
+
+pub fn harness(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+pub fn run(args: &[&str]) -> Output {
+    harness(args).output().unwrap()
+}
+
+pub fn tiny_report(args: &[&str]) -> (i32, Value) {
+    let output = run(&[&["run", "--output", "json"], &TINY[..], args].concat());
+    let code = output.status.code().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!(
+            "{error}, code {code}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    (code, report)
+}
+
+pub fn row<'a>(report: &'a Value, contender: &str, wait: &str) -> &'a Value {
+    let rows = report["results"].as_array().unwrap();
+    rows.iter()
+        .find(|row| row["contender"] == contender && row["wait"] == wait)
+        .unwrap()
+}
+
+pub fn is_clean(row: &Value) -> bool {
+    ["lost", "duplicated", "reordered", "corrupted"]
+        .iter()
+        .all(|what| row["integrity"][what] == 0)
+}
+
+pub fn temporary_file(name: &str, content: &[u8]) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// How many processes carry this mark in their environment.
+pub fn count_marked(mark: &str) -> usize {
+    let environment_of = |entry: fs::DirEntry| fs::read(entry.path().join("environ")).ok();
+    let environments = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(environment_of);
+    environments
+        .filter(|environment| {
+            environment
+                .windows(mark.len())
+                .any(|part| part == mark.as_bytes())
+        })
+        .count()
+}
+
+/// Waits until so many processes carry the mark.
+pub fn await_marked(mark: &str, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while count_marked(mark) != count {
+        assert!(
+            Instant::now() < deadline,
+            "{} instead of {count}",
+            count_marked(mark)
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Starts a run that would last very long, and returns it in the middle of a session of so many processes.
+pub fn start_endless(name: &str, more: &[&str], processes: usize) -> (Child, String) {
+    let mark = format!("{name}-{}", std::process::id());
+    let args = [
+        "--output",
+        "json",
+        "--rounds",
+        "1000",
+        "--duration",
+        "300ms",
+    ];
+    let child = harness(&[&args[..], more].concat())
+        .env("BENCH_HARNESS_TEST_MARK", &mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The coordinator and the measured processes.
+    await_marked(&mark, 1 + processes);
+    (child, mark)
+}

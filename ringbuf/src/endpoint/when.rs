@@ -1,0 +1,33 @@
+//! Until when a call waits.
+
+use std::time::Duration;
+
+use shm_semaphore::Deadline;
+
+/// Until when a call waits.
+#[derive(Debug, Clone, Copy)]
+pub enum When {
+    /// It does not.
+    Now,
+    /// So long from its start; the clock is read only if it comes to waiting.
+    Within(Duration),
+    /// Until then.
+    Until(Deadline),
+}
+
+impl When {
+    pub(super) const EVER: Self = Self::Until(Deadline::NEVER);
+
+    pub(super) fn until(deadline: impl Into<Deadline>) -> Self {
+        Self::Until(deadline.into())
+    }
+
+    /// `None` for a call that does not wait.
+    pub(super) fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Now => None,
+            Self::Within(timeout) => Some(Deadline::after(timeout)),
+            Self::Until(deadline) => Some(deadline),
+        }
+    }
+}

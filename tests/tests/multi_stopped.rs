@@ -1,0 +1,457 @@
+//! A process that is stopped in the middle of a send or a receive, or holds a claim or a guard for long, holds up nobody else; and one that dies there gives all of it back.
+
+use std::time::{Duration, Instant};
+
+use integration_tests::children::Peer;
+use integration_tests::crowd::ledger::Ledger;
+use integration_tests::crowd::verdict::{Notes, Policy};
+use integration_tests::forms::{Form, WaitWay};
+use integration_tests::names::{Folder, Name};
+use integration_tests::{children, ring_peer, short_or_long, watchdog};
+use nix::sys::signal::Signal;
+use shm_ringbuf::{Config, Multi};
+
+/// Long enough that the other process sleeps by then.
+const ASLEEP: Duration = Duration::from_millis(100);
+/// What is promised to happen within 100 ms, on a machine that may be busy.
+const PROMISED: Duration = Duration::from_secs(5);
+/// So patient that nothing of what is tested happens because patience has ended.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// A ring of so many messages, whatever its form: bytes have a cell for each.
+fn config(form: Form, capacity: usize) -> Config<Multi> {
+    match form {
+        Form::Bytes => {
+            let cell = (4096 / capacity).max(64);
+            Config::mpmc().capacity(capacity * cell).cell(cell)
+        }
+        _ => Config::mpmc().capacity(capacity),
+    }
+}
+
+/// A process with one end: `producers` or `consumers` says of which side.
+fn start(name: &Name, form: Form, first: u64, side: &str) -> Peer {
+    let first = first.to_string();
+    let form = form.argument();
+    let arguments = ["--name", name.as_str(), "--form", form, "--first", &first];
+    // With 56 bytes a message has a cell of 64 for itself, whatever is beside it.
+    let arguments = [&["puppet"], &arguments[..], &["--len-max", "48"]].concat();
+    let mut peer = Peer::start(ring_peer!(), &arguments);
+    peer.expect("ready");
+    assert_eq!(peer.ask(&format!("{side} 1")), "attached 1");
+    peer
+}
+
+/// The numbers in an answer, with their stars; whatever it says else comes back as it is.
+fn numbers(answer: &str) -> Vec<&str> {
+    let list = answer
+        .strip_prefix("got")
+        .unwrap_or_else(|| panic!("{answer}"));
+    list.split(' ')
+        .filter(|number| !number.is_empty())
+        .collect()
+}
+
+/// Two producers send so many messages each through a consumer, all of them processes. What the consumer gets comes back.
+fn pass_messages(producers: &mut [Peer; 2], consumer: &mut Peer, count: usize) -> Vec<u64> {
+    consumer.say(&format!("recv 0 {}", 2 * count));
+    for producer in &mut *producers {
+        producer.say(&format!("send 0 {count}"));
+    }
+    for producer in producers {
+        producer.expect(&format!("sent {count}"));
+    }
+    let answer = consumer.line().unwrap();
+    let got = numbers(&answer);
+    got.iter()
+        .map(|number| {
+            number
+                .parse()
+                .unwrap_or_else(|_| panic!("{number} in {answer}"))
+        })
+        .collect()
+}
+
+/// Each of two producers has sent its messages from there on, in order.
+fn assert_two_streams(got: &[u64], firsts: [u64; 2], count: u64) {
+    for first in firsts {
+        let of_one: Vec<u64> = got
+            .iter()
+            .copied()
+            .filter(|number| (first..first + 1_000_000).contains(number))
+            .collect();
+        assert_eq!(of_one, (first..first + count).collect::<Vec<u64>>());
+    }
+    assert_eq!(got.len() as u64, 2 * count);
+}
+
+const HOLDER: u64 = 5_000_000;
+const FIRSTS: [u64; 2] = [0, 2_000_000];
+
+/// A producer holds a claim, stopped or not, while two others send; then it does what it is told, and says what came of it.
+fn hold_a_claim(form: Form, capacity: usize, stopped: bool, order: &str) {
+    let name = Name::new("held-claim");
+    form.create_multi(&config(form, capacity), name.as_str())
+        .unwrap();
+    let mut holder = start(&name, form, HOLDER, "producers");
+    let mut others = FIRSTS.map(|first| start(&name, form, first, "producers"));
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(holder.ask("claim 0"), "holding");
+    if stopped {
+        holder.signal(Signal::SIGSTOP);
+    }
+    let count = capacity + 20;
+    let got = pass_messages(&mut others, &mut consumer, count);
+    assert_two_streams(&got, FIRSTS, count as u64);
+    assert_eq!(consumer.ask("poll 0"), "got, then Empty");
+    if stopped {
+        holder.signal(Signal::SIGCONT);
+    }
+    let what = format!("{form:?} of {capacity}, stopped: {stopped}");
+    let (said, found) = match order {
+        "commit" => ("committed", format!("got {HOLDER}, then Empty")),
+        _ => ("aborted", "got, then Empty".to_owned()),
+    };
+    assert_eq!(holder.ask(order), said, "{what}");
+    assert_eq!(consumer.ask("poll 0"), found, "{what}");
+    // Everybody gets on, and the ring holds as much as ever.
+    assert_eq!(holder.ask("send 0 1"), "sent 1");
+    let next = HOLDER + u64::from(order == "commit");
+    assert_eq!(consumer.ask("recv 0 1"), format!("got {next}"), "{what}");
+    let filled = others[0].ask("fill 0");
+    assert_eq!(filled, format!("sent {capacity}, then Full"), "{what}");
+}
+
+/// Others pass a claim and fill the ring; then it is committed.
+fn commit_late(form: Form, capacity: usize) {
+    let name = Name::new("late-commit");
+    form.create_multi(&config(form, capacity), name.as_str())
+        .unwrap();
+    let mut holder = start(&name, form, HOLDER, "producers");
+    let mut others = FIRSTS.map(|first| start(&name, form, first, "producers"));
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(holder.ask("claim 0"), "holding");
+    // Others pass it, so that its place is gone for certain.
+    let count = 2 * capacity + 20;
+    pass_messages(&mut others, &mut consumer, count);
+    let filled = others[0].ask("fill 0");
+    let sent: usize = filled
+        .strip_prefix("sent ")
+        .and_then(|rest| rest.strip_suffix(", then Full"))
+        .and_then(|sent| sent.parse().ok())
+        .unwrap_or_else(|| panic!("{filled}"));
+    assert!((capacity - 1..=capacity).contains(&sent), "{filled}");
+    holder.say("commit");
+    let mut expected: Vec<u64> = (0..sent as u64).map(|n| count as u64 + n).collect();
+    let mut got = Vec::new();
+    let end = Instant::now() + children::patience();
+    while got.len() <= sent {
+        let answer = consumer.ask("wait 0 1000");
+        let answer = answer.replace(", then TimedOut", "");
+        got.extend(numbers(&answer).iter().map(|n| n.parse::<u64>().unwrap()));
+        assert!(Instant::now() < end, "{form:?} of {capacity}: {got:?}");
+    }
+    holder.expect("committed");
+    assert_eq!(got.iter().filter(|number| **number == HOLDER).count(), 1);
+    got.retain(|number| *number != HOLDER);
+    expected.sort_unstable();
+    assert_eq!(got, expected, "{form:?} of {capacity}");
+    assert_eq!(consumer.ask("poll 0"), "got, then Empty");
+}
+
+/// A consumer holds a message, stopped or not, while others send and receive.
+fn hold_a_guard(form: Form, capacity: usize, stopped: bool) {
+    let what = format!("{form:?} of {capacity}, stopped: {stopped}");
+    let name = Name::new("held-guard");
+    form.create_multi(&config(form, capacity), name.as_str())
+        .unwrap();
+    let mut holder = start(&name, form, 0, "consumers");
+    let mut others = FIRSTS.map(|first| start(&name, form, first, "producers"));
+    assert_eq!(others[0].ask("send 0 1"), "sent 1");
+    assert_eq!(holder.ask("hold 0"), "holding 0");
+    let mut consumer = start(&name, form, 0, "consumers");
+    if stopped {
+        holder.signal(Signal::SIGSTOP);
+    }
+    let count = capacity + 20;
+    let got = pass_messages(&mut others, &mut consumer, count);
+    assert_two_streams(&got, [1, FIRSTS[1]], count as u64);
+    assert_eq!(consumer.ask("poll 0"), "got, then Empty", "{what}");
+    if stopped {
+        holder.signal(Signal::SIGCONT);
+    }
+    assert_eq!(holder.ask("release"), "released", "{what}");
+    assert_eq!(consumer.ask("poll 0"), "got, then Empty", "{what}");
+    let filled = others[0].ask("fill 0");
+    assert_eq!(filled, format!("sent {capacity}, then Full"), "{what}");
+    let answer = holder.ask(&format!("guard 0 {capacity}"));
+    assert!(!answer.contains('*'), "{answer}: {what}");
+    assert_eq!(numbers(&answer).len(), capacity, "{what}");
+}
+
+/// Three producers and three consumers, of which one of each side is stopped at a random instant, again and again: the others get on meanwhile.
+fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
+    const SIGN_OF_LIFE: usize = 30;
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (name, folder) = (Name::new("stops"), Folder::new("stops"));
+    let config = config(form, capacity).wait(wait.into());
+    let len_max = form.create_multi(&config, name.as_str()).unwrap();
+    let ledger_file = folder.entry("ledger");
+    let ledger = Ledger::create(ledger_file.as_ref(), 1 << 20);
+    let start = |role: &str, actor: u32| {
+        let line = format!(
+            "{role} --name {name} --form {} --ledger {ledger_file} --actor {actor} --seed 3 --len-max {} --batch {} --pauses 300 --stay",
+            form.argument(),
+            len_max.clamp(8, 500),
+            capacity.min(8),
+        );
+        let mut peer = Peer::start(ring_peer!(), &line.split(' ').collect::<Vec<_>>());
+        peer.expect("ready");
+        peer.say("go");
+        peer
+    };
+    let mut producers: Vec<Peer> = (0..3).map(|n| start("crowd-producer", n)).collect();
+    let mut consumers: Vec<Peer> = (3..6).map(|n| start("crowd-consumer", n)).collect();
+    for _ in 0..short_or_long(15, 2000) {
+        let both = [&producers[random.usize(..3)], &consumers[random.usize(..3)]];
+        // One of them or both.
+        let stopped = match random.u8(..3) {
+            0 => &both[..1],
+            1 => &both[1..],
+            _ => &both[..],
+        };
+        for peer in stopped {
+            peer.signal(Signal::SIGSTOP);
+        }
+        let before = ledger.delivered();
+        let end = Instant::now() + children::patience();
+        while ledger.delivered() < before + SIGN_OF_LIFE && ledger.room() > 50_000 {
+            assert!(Instant::now() < end, "nothing goes on, seed {seed}");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        for peer in stopped {
+            peer.signal(Signal::SIGCONT);
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(..2000)));
+    }
+    for side in [&mut producers, &mut consumers] {
+        side.iter_mut().for_each(Peer::close_stdin);
+        for mut peer in side.drain(..) {
+            let said = peer.line().unwrap_or_default();
+            assert!(!said.starts_with("failed"), "{said}, seed {seed}");
+            peer.finish();
+        }
+    }
+    match Notes::from(&ledger).judge(Policy::Mark) {
+        Ok(summary) => assert_eq!((summary.again, summary.never_came), (0, 0)),
+        Err(faults) => panic!("seed {seed}: {:?}", &faults[..faults.len().min(20)]),
+    }
+}
+
+/// Kills one process and says how long it took until another one, which waits if there is anything to wait for, said this.
+#[track_caller]
+fn kill_and_expect(victim: &mut Peer, waiter: &mut Peer, expected: &str) {
+    std::thread::sleep(ASLEEP);
+    let start = Instant::now();
+    victim.kill();
+    waiter.expect(expected);
+    let took = start.elapsed();
+    eprintln!("`{expected}` {took:?} after the kill");
+    assert!(took < PROMISED, "`{expected}` after {took:?}");
+}
+
+/// With the patience of a ring that would wait for the living.
+fn patient(form: Form, capacity: usize) -> Name {
+    let name = Name::new("patient");
+    let config = config(form, capacity)
+        .patience(FOR_EVER)
+        .wait(WaitWay::Park.into());
+    form.create_multi(&config, name.as_str()).unwrap();
+    name
+}
+
+/// The message of another producer is behind the claim.
+fn die_with_a_claim_before_a_waiting_consumer(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, HOLDER, "producers");
+    let mut other = start(&name, form, 0, "producers");
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(victim.ask("claim 0"), "holding");
+    assert_eq!(other.ask("send 0 1"), "sent 1");
+    consumer.say("recv 0 1");
+    kill_and_expect(&mut victim, &mut consumer, "got 0");
+}
+
+/// The same, and the consumer looks only afterwards.
+fn die_with_a_claim_before_a_running_consumer(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, HOLDER, "producers");
+    let mut other = start(&name, form, 0, "producers");
+    let mut consumer = start(&name, form, 0, "consumers");
+    assert_eq!(victim.ask("claim 0"), "holding");
+    assert_eq!(other.ask("send 0 1"), "sent 1");
+    victim.kill();
+    let start = Instant::now();
+    let answer = consumer.ask("poll 0");
+    assert_eq!(answer, "got 0, then Empty", "{form:?} of {capacity}");
+    assert!(start.elapsed() < PROMISED, "after {:?}", start.elapsed());
+}
+
+#[test]
+fn a_waiting_producer_goes_on_when_another_one_dies_with_a_claim() {
+    let _watchdog = watchdog!(120);
+    for form in [Form::Word, Form::Bytes] {
+        let name = patient(form, 1);
+        let mut victim = start(&name, form, HOLDER, "producers");
+        let mut other = start(&name, form, 0, "producers");
+        let mut consumer = start(&name, form, 0, "consumers");
+        assert_eq!(victim.ask("claim 0"), "holding");
+        other.say("send 0 1");
+        kill_and_expect(&mut victim, &mut other, "sent 1");
+        assert_eq!(consumer.ask("poll 0"), "got 0, then Empty");
+    }
+}
+
+/// Another consumer waits for the message.
+fn die_with_a_message(form: Form, capacity: usize) {
+    let name = patient(form, capacity);
+    let mut victim = start(&name, form, 0, "consumers");
+    let mut producer = start(&name, form, 0, "producers");
+    assert_eq!(producer.ask("send 0 1"), "sent 1");
+    assert_eq!(victim.ask("hold 0"), "holding 0");
+    let mut other = start(&name, form, 0, "consumers");
+    other.say("guard 0 1");
+    kill_and_expect(&mut victim, &mut other, "got 0*");
+    assert_eq!(producer.ask("send 0 1"), "sent 1");
+    assert_eq!(other.ask("poll 0"), "got 1, then Empty");
+}
+
+#[test]
+fn one_that_was_killed_and_not_reaped_holds_nothing() {
+    let _watchdog = watchdog!(120);
+    for form in [Form::Word, Form::Bytes] {
+        let name = patient(form, 2);
+        let mut holder = start(&name, form, 0, "consumers");
+        let mut victim = start(&name, form, HOLDER, "producers");
+        let mut producer = start(&name, form, 0, "producers");
+        assert_eq!(producer.ask("send 0 1"), "sent 1");
+        assert_eq!(holder.ask("hold 0"), "holding 0");
+        assert_eq!(victim.ask("claim 0"), "holding");
+        holder.kill_without_reaping();
+        victim.kill_without_reaping();
+        let mut consumer = start(&name, form, 0, "consumers");
+        assert_eq!(consumer.ask("guard 0 1"), "got 0*", "{form:?}");
+        let filled = producer.ask("fill-up 0");
+        assert_eq!(filled, "sent 2, then TimedOut", "{form:?}");
+        assert_eq!(consumer.ask("guard 0 2"), "got 1 2", "{form:?}");
+    }
+}
+
+#[test]
+fn a_producer_that_waits_for_room_learns_that_the_last_consumer_died_with_a_message() {
+    let _watchdog = watchdog!(120);
+    let name = patient(Form::Word, 2);
+    let mut victim = start(&name, Form::Word, 0, "consumers");
+    let mut producer = start(&name, Form::Word, 0, "producers");
+    assert_eq!(producer.ask("send 0 1"), "sent 1");
+    assert_eq!(victim.ask("hold 0"), "holding 0");
+    let filled = producer.ask("fill 0");
+    assert!(filled.ends_with(", then Full"), "{filled}");
+    producer.say("send 0 1");
+    kill_and_expect(&mut victim, &mut producer, "sent 0, then OwnerDied");
+}
+
+macro_rules! at_capacity {
+    ($($name:ident: $capacity:expr;)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                const CAPACITY: usize = $capacity;
+                const FORMS: [Form; 2] = [Form::Word, Form::Bytes];
+
+                #[test]
+                fn others_go_on_past_a_claim_that_is_held_for_long() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+                        hold_a_claim(form, CAPACITY, false, "commit");
+                        hold_a_claim(form, CAPACITY, false, "abort");
+                    }
+                }
+
+                #[test]
+                fn others_go_on_past_the_claim_of_a_stopped_process() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+                        hold_a_claim(form, CAPACITY, true, "commit");
+                        hold_a_claim(form, CAPACITY, true, "abort");
+                    }
+                }
+
+                #[test]
+                fn a_claim_that_lost_its_place_waits_for_room_when_it_is_committed() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+commit_late(form, CAPACITY);
+}
+                }
+
+                #[test]
+                fn others_go_on_past_a_message_that_is_held_for_long() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, false);
+}
+                }
+
+                #[test]
+                fn others_go_on_past_the_message_of_a_stopped_process() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+hold_a_guard(form, CAPACITY, true);
+}
+                }
+
+                #[test]
+                fn words_go_on_past_whoever_is_stopped_at_random() {
+                    let _watchdog = watchdog!(120);
+                    stop_at_random(Form::Word, CAPACITY, WaitWay::SpinPark);
+                }
+
+                #[test]
+                fn bytes_go_on_past_whoever_is_stopped_at_random() {
+                    let _watchdog = watchdog!(120);
+                    stop_at_random(Form::Bytes, CAPACITY, WaitWay::Park);
+                }
+
+                #[test]
+                fn a_waiting_consumer_gets_what_another_one_dies_with() {
+                    let _watchdog = watchdog!(120);
+                    for form in FORMS {
+die_with_a_message(form, CAPACITY);
+}
+                }
+
+                #[test]
+                fn a_consumer_goes_on_when_a_producer_dies_with_a_claim_before_it() {
+                    let _watchdog = watchdog!(120);
+                    if CAPACITY > 1 {
+                        for form in FORMS {
+ die_with_a_claim_before_a_waiting_consumer(form, CAPACITY);
+                        die_with_a_claim_before_a_running_consumer(form, CAPACITY);
+}
+                    }
+                }
+            }
+        )*
+    };
+}
+
+at_capacity! {
+    of_one: 1;
+    of_two: 2;
+    of_eight: 8;
+    of_many: 256;
+}
