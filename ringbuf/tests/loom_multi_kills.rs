@@ -350,8 +350,8 @@ fn a_successor_takes_the_seat_while_others_recover() {
         };
         let receiver = Receiver::new(OTHER, 0).recovers();
         let other = spawn_both(&cells, receiver, Sender::new(OTHER, &[&[11]]));
-        let ((victim, successor), (got, sent)) = (seat.join().unwrap(), other.join().unwrap());
-        let story = Story::new(&[&first, &sent], &[&victim, &successor, &got]);
+        let ((victim, successor), other) = (seat.join().unwrap(), other.join().unwrap());
+        let story = Story::new(&[&first, &other.1], &[&victim, &successor, &other.0]);
         story.verify(&cells, LAST);
         victim.was_cut
     });
@@ -374,8 +374,8 @@ fn a_successor_takes_the_seat_while_others_pass_a_claim() {
             };
             let receiver = Receiver::new(OTHER, 1).patience(Patience::None);
             let other = spawn_both(&cells, receiver, Sender::new(OTHER, &[&[11]]));
-            let ((victim, successor), (got, sent)) = (seat.join().unwrap(), other.join().unwrap());
-            let story = Story::new(&[&victim, &successor, &sent], &[&got]);
+            let ((victim, successor), other) = (seat.join().unwrap(), other.join().unwrap());
+            let story = Story::new(&[&victim, &successor, &other.1], &[&other.0]);
             story.verify(&cells, LAST);
             victim.was_cut
         });

@@ -21,7 +21,7 @@ const SEATS: usize = 3;
 /// One more participant receives the rest, and it adds up. Then the ring goes round several times, with as many cells as are not covered.
 fn verify(story: &Story, cells: &HeapCells, capacity: u64, covered: u64) {
     let mut last = Party::new(cells, LAST, Patience::None);
-    story.add_up(cells, last.drain());
+    story.add_up(cells, &last.drain());
     if capacity == covered {
         return;
     }

@@ -10,6 +10,7 @@ use shm_semaphore::sync::Ordering;
 use super::multi::{Arrived, Batch, Fate, Party, Patience};
 
 /// What a producer tells.
+#[allow(clippy::struct_field_names, reason = "what was sent is called so")]
 #[derive(Debug, Clone, Default)]
 pub struct Sent {
     /// These were sent, in this order.
@@ -244,14 +245,14 @@ impl Story {
         // Nobody has to be waited for.
         let mut last =
             Party::new(cells, seat, Patience::Endless).that_drops(self.fallen == Fallen::Dropped);
-        self.add_up(cells, last.drain());
+        self.add_up(cells, &last.drain());
         last.assert_capacity_is_whole();
     }
 
     /// Whether it adds up with what was received at the end.
-    pub fn add_up(&self, cells: &HeapCells, rest: Vec<Arrived>) {
+    pub fn add_up(&self, cells: &HeapCells, rest: &[Arrived]) {
         let told = || format!("{self:?}, and then {rest:?}");
-        let released = self.got.iter().map(|got| &got.released).chain([&rest]);
+        let released = self.got.iter().map(|got| &got.released[..]).chain([rest]);
         let released: Vec<Arrived> = released.flatten().copied().collect();
         let held: Vec<Arrived> = self.got.iter().flat_map(|got| got.held.clone()).collect();
         let seen: Vec<Arrived> = released.iter().chain(&held).copied().collect();
