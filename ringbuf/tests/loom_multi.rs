@@ -8,7 +8,7 @@
 mod loom_support;
 
 use loom_support::multi::{Fate, Patience, check};
-use loom_support::story::{Receiver, Sender, Story, spawn_aborter};
+use loom_support::story::{Receiver, Sender, Story, spawn_aborter, spawn_both};
 use shm_ringbuf::segment::heap_cells::{HeapCells, Shape};
 
 /// Two producers and a consumer.
@@ -75,6 +75,21 @@ fn two_consumers_share_a_ring_of_two() {
 #[test]
 fn two_impatient_consumers_share_a_ring_of_two() {
     two_consumers(2, Patience::None, &[&[1], &[2]]);
+}
+
+/// One receives, and sends in its place what another one must not take for a position that was skipped.
+#[test]
+fn what_is_sent_meanwhile_is_not_passed() {
+    for capacity in [1, 2] {
+        check(2, move || {
+            let cells = HeapCells::new(Shape::new(capacity, 4));
+            let first = Sender::new(3, &[&[1]]).run(&cells);
+            let both = spawn_both(&cells, Receiver::new(1, 1), Sender::new(1, &[&[2], &[3]]));
+            let consumer = Receiver::new(0, 2).spawn(&cells);
+            let ((one, sent), other) = (both.join().unwrap(), consumer.join().unwrap());
+            Story::new(&[&first, &sent], &[&one, &other]).verify(&cells, 2);
+        });
+    }
 }
 
 /// Two producers and two consumers. Nobody is interrupted but in the long form: they still come in every order, and see old values.

@@ -159,6 +159,13 @@ fn what_a_killed_receiver_had_comes_back_marked() {
 }
 
 #[test]
+fn two_messages_that_a_killed_receiver_had_at_once_come_back_marked() {
+    let there = Sender::new(LAST, &[&[1], &[2]]);
+    a_receiver_dies(2, there, Receiver::new(VICTIM, 1).at_once(2));
+    a_receiver_dies(4, there, Receiver::new(VICTIM, 1).at_once(2));
+}
+
+#[test]
 fn a_message_of_two_cells_that_a_killed_receiver_had_comes_back_marked() {
     let there = Sender::new(LAST, &[&[1, 2]]).of_one_message();
     a_receiver_dies(2, there, Receiver::new(VICTIM, 1));
@@ -343,8 +350,8 @@ fn a_successor_takes_the_seat_while_others_recover() {
         };
         let receiver = Receiver::new(OTHER, 0).recovers();
         let other = spawn_both(&cells, receiver, Sender::new(OTHER, &[&[11]]));
-        let ((victim, successor), (got, sent)) = (seat.join().unwrap(), other.join().unwrap());
-        let story = Story::new(&[&first, &sent], &[&victim, &successor, &got]);
+        let ((victim, successor), other) = (seat.join().unwrap(), other.join().unwrap());
+        let story = Story::new(&[&first, &other.1], &[&victim, &successor, &other.0]);
         story.verify(&cells, LAST);
         victim.was_cut
     });
@@ -367,8 +374,8 @@ fn a_successor_takes_the_seat_while_others_pass_a_claim() {
             };
             let receiver = Receiver::new(OTHER, 1).patience(Patience::None);
             let other = spawn_both(&cells, receiver, Sender::new(OTHER, &[&[11]]));
-            let ((victim, successor), (got, sent)) = (seat.join().unwrap(), other.join().unwrap());
-            let story = Story::new(&[&victim, &successor, &sent], &[&got]);
+            let ((victim, successor), other) = (seat.join().unwrap(), other.join().unwrap());
+            let story = Story::new(&[&victim, &successor, &other.1], &[&other.0]);
             story.verify(&cells, LAST);
             victim.was_cut
         });

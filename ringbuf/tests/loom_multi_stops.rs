@@ -21,7 +21,7 @@ const SEATS: usize = 3;
 /// One more participant receives the rest, and it adds up. Then the ring goes round several times, with as many cells as are not covered.
 fn verify(story: &Story, cells: &HeapCells, capacity: u64, covered: u64) {
     let mut last = Party::new(cells, LAST, Patience::None);
-    story.add_up(cells, last.drain());
+    story.add_up(cells, &last.drain());
     if capacity == covered {
         return;
     }
@@ -141,6 +141,8 @@ fn who_stops_while_receiving_two_cells_takes_two_with_it() {
     for capacity in [2, 4] {
         let there = Sender::new(LAST, &[&[1, 2]]).of_one_message();
         a_receiver_stops(capacity, 2, there, Receiver::new(VICTIM, 1));
+        let there = Sender::new(LAST, &[&[1], &[2]]);
+        a_receiver_stops(capacity, 2, there, Receiver::new(VICTIM, 1).at_once(2));
     }
 }
 

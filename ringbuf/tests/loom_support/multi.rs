@@ -144,6 +144,8 @@ pub struct Party {
     pub patience: Patience,
     /// What dead consumers had is dropped, and not delivered again.
     pub drops: bool,
+    /// So many messages are taken at once, if they are there.
+    pub at_once: usize,
 }
 
 impl Party {
@@ -152,6 +154,7 @@ impl Party {
             member: Member::new(cells.clone(), seat),
             patience,
             drops: false,
+            at_once: 1,
         }
     }
 
@@ -231,9 +234,10 @@ impl Party {
             }
             match front.unwrap() {
                 Front::Ready(position, cell) => {
-                    let taken = Taken { position, cell };
-                    if self.member.take(position, taken.cells()) {
-                        self.see_and_release(taken, got);
+                    let all = self.ready_from(Taken { position, cell });
+                    let cells = all.iter().map(|taken| taken.cells()).sum();
+                    if self.member.take(position, cells) {
+                        self.see_and_release(&all, got);
                         return true;
                     }
                 }
@@ -257,14 +261,30 @@ impl Party {
         let TakenOver::Ours(taken) = self.member.take_over(taken, self.drops) else {
             return false;
         };
-        self.see_and_release(taken, got);
+        self.see_and_release(&[taken], got);
         true
     }
 
-    fn see_and_release(&mut self, taken: Taken, got: &mut Got) {
-        got.held = self.read(taken);
-        self.member.release(taken).unwrap();
-        got.released.append(&mut got.held);
+    /// This message and those behind it, as many as are taken at once.
+    fn ready_from(&self, first: Taken) -> Vec<Taken> {
+        let mut all = vec![first];
+        while all.len() < self.at_once {
+            let last = all[all.len() - 1];
+            match self.member.ready_at(last.position.plus(last.cells())) {
+                Some(next) => all.push(next),
+                None => break,
+            }
+        }
+        all
+    }
+
+    fn see_and_release(&mut self, all: &[Taken], got: &mut Got) {
+        got.held = all.iter().flat_map(|taken| self.read(*taken)).collect();
+        for taken in all {
+            self.member.release(*taken).unwrap();
+            got.released
+                .extend(got.held.drain(..taken.cells() as usize));
+        }
     }
 
     /// Takes so many cells from the head on at once, and says what is in them.

@@ -10,6 +10,7 @@ use shm_semaphore::sync::Ordering;
 use super::multi::{Arrived, Batch, Fate, Party, Patience};
 
 /// What a producer tells.
+#[allow(clippy::struct_field_names, reason = "what was sent is called so")]
 #[derive(Debug, Clone, Default)]
 pub struct Sent {
     /// These were sent, in this order.
@@ -98,6 +99,7 @@ pub struct Receiver {
     /// From this position on, or from the oldest.
     pub recovers: Option<u64>,
     pub drops: bool,
+    pub at_once: usize,
     pub fate: Fate,
 }
 
@@ -109,6 +111,7 @@ impl Receiver {
             attempts,
             recovers: None,
             drops: false,
+            at_once: 1,
             fate: Fate::Lives,
         }
     }
@@ -132,6 +135,10 @@ impl Receiver {
         Self { drops, ..self }
     }
 
+    pub fn at_once(self, at_once: usize) -> Self {
+        Self { at_once, ..self }
+    }
+
     pub fn fate(self, fate: Fate) -> Self {
         Self { fate, ..self }
     }
@@ -140,6 +147,7 @@ impl Receiver {
         let mut got = Got::default();
         got.was_cut = self.fate.run(cells, self.seat, || {
             let mut party = Party::new(cells, self.seat, self.patience).that_drops(self.drops);
+            party.at_once = self.at_once;
             if let Some(from) = self.recovers {
                 party.recover(from, &mut got);
             }
@@ -237,14 +245,14 @@ impl Story {
         // Nobody has to be waited for.
         let mut last =
             Party::new(cells, seat, Patience::Endless).that_drops(self.fallen == Fallen::Dropped);
-        self.add_up(cells, last.drain());
+        self.add_up(cells, &last.drain());
         last.assert_capacity_is_whole();
     }
 
     /// Whether it adds up with what was received at the end.
-    pub fn add_up(&self, cells: &HeapCells, rest: Vec<Arrived>) {
+    pub fn add_up(&self, cells: &HeapCells, rest: &[Arrived]) {
         let told = || format!("{self:?}, and then {rest:?}");
-        let released = self.got.iter().map(|got| &got.released).chain([&rest]);
+        let released = self.got.iter().map(|got| &got.released[..]).chain([rest]);
         let released: Vec<Arrived> = released.flatten().copied().collect();
         let held: Vec<Arrived> = self.got.iter().flat_map(|got| got.held.clone()).collect();
         let seen: Vec<Arrived> = released.iter().chain(&held).copied().collect();

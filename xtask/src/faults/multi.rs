@@ -16,7 +16,7 @@ const IMPATIENT: (&str, &str) = (
     "loom_multi.rs",
     "an_impatient_consumer_loses_nothing_in_a_ring_of_one",
 );
-const TWO_CONSUMERS: (&str, &str) = ("loom_multi.rs", "two_consumers_share_a_ring_of_one");
+const MEANWHILE: (&str, &str) = ("loom_multi.rs", "what_is_sent_meanwhile_is_not_passed");
 const VOIDED_BATCH: (&str, &str) = (
     "loom_multi.rs",
     "a_batch_that_is_taken_out_of_the_order_arrives_in_one_piece",
@@ -218,7 +218,7 @@ pub const MULTI: &[Fault] = &[
                let cell = self.look(at);",
         to: "let cell = self.look(at); let tail = self.tail();",
         more: &[],
-        models: &[TWO_CONSUMERS],
+        models: &[MEANWHILE],
     },
     Fault {
         what: "burial: a message is taken over from a living one",
