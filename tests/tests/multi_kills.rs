@@ -337,7 +337,7 @@ fn besiege(plan: Plan) {
         let seed = fastrand::u64(..);
         eprintln!("part {part}: seed {seed}");
         let mut siege = Siege::new(plan, seed);
-        siege.run(short_or_long(90, 250));
+        siege.run(short_or_long(60, 250));
         let summary = siege.judge(seed);
         let (kills, stops) = (siege.kills, siege.stops);
         eprintln!("{kills} kills, {stops} stops: {summary:?}");
