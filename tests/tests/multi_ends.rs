@@ -12,6 +12,8 @@ use shm_ringbuf::{Config, Multi, RecvError, SendError, multi};
 
 /// Long enough that the other process sleeps by then.
 const ASLEEP: Duration = Duration::from_millis(100);
+/// The living are asked after each other every millisecond or so.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 fn start(name: &Name, first: u64, orders: &[&str]) -> Peer {
     let first = first.to_string();
@@ -167,25 +169,40 @@ fn producers_fill_the_ring_after_the_death_of_the_last_consumer_and_not_after_it
 }
 
 #[test]
-fn the_forms_that_do_not_wait_tell_of_a_death_at_once() {
+fn who_looks_now_and_then_has_the_room_of_a_dead_producer_at_the_first_look() {
     let _watchdog = watchdog!(60);
-    let (name, ring) = ring("at-once", &Config::mpmc().capacity(4));
+    let (name, ring) = ring("room-at-once", &Config::mpmc().capacity(4));
     let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     let mut victim = start(&name, 0, &["producers 1"]);
     assert_eq!(victim.ask("claim 0"), "holding");
     victim.kill();
-    (0..4).for_each(|n| assert_eq!(tx.try_send(n), Ok(()), "the claim is nobody's"));
-    (0..4).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
-    rx.close();
+    std::thread::sleep(A_MOMENT);
+    for n in 0..4 {
+        assert_eq!(tx.try_send(n), Ok(()), "the claim is nobody's");
+    }
+    for n in 0..4 {
+        assert_eq!(rx.try_recv(), Ok(n));
+    }
+}
+
+#[test]
+fn who_looks_now_and_then_is_told_of_a_death_at_the_first_look() {
+    let _watchdog = watchdog!(60);
+    let (name, ring) = ring("at-once", &Config::mpmc().capacity(4));
+    let mut tx = ring.producer().unwrap();
     let mut victim = start(&name, 0, &["consumers 1"]);
     (0..4).for_each(|n| tx.try_send(n).unwrap());
     victim.kill();
+    std::thread::sleep(A_MOMENT);
     assert_eq!(tx.try_send(4), Err(SendError::OwnerDied(4)));
     tx.close();
     let mut rx = ring.consumer().unwrap();
     let mut victim = start(&name, 0, &["producers 1"]);
-    (0..4).for_each(|n| assert_eq!(rx.try_recv(), Ok(n)));
+    for n in 0..4 {
+        assert_eq!(rx.try_recv(), Ok(n));
+    }
     victim.kill();
+    std::thread::sleep(A_MOMENT);
     assert_eq!(rx.try_recv(), Err(RecvError::OwnerDied));
 }
 
