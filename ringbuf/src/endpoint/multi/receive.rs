@@ -22,7 +22,7 @@ const ROUNDS_MAX: usize = 1 << 12;
 /// From one search for what the dead had taken to the next, while the living may have some of it.
 const SEARCH_EVERY_NS: u64 = 20_000_000;
 
-/// Looks that a call that does not wait takes behind an unfinished claim at most, if the patience of the ring is that long: some 100 ms. No clock, or whoever is
+/// Looks that a call whose time is up takes behind an unfinished claim at most, if the patience of the ring is that long: some 100 ms. No clock, or whoever is
 /// stopped here would give up as soon as it goes on.
 const LOOKS_BEHIND_MAX: u32 = 1 << 20;
 
@@ -119,13 +119,13 @@ impl<C: InSegment> Receiver<C> {
         let mut waited = self.endpoint.wait(when, &mut attempt);
         // What was committed behind an unfinished claim is there: the claim has to come to an end first.
         let mut looks_left = LOOKS_BEHIND_MAX;
-        while let (Ok(Waited::TimedOut), When::Now) = (&waited, when) {
+        while matches!(waited, Ok(Waited::TimedOut)) {
             if looks_left == 0 || !is_something_behind(&self.endpoint.party) {
                 break;
             }
             looks_left -= 1;
             shm_semaphore::sync::spin_loop();
-            waited = self.endpoint.wait(when, &mut attempt);
+            waited = self.endpoint.wait(When::Now, &mut attempt);
         }
         match waited {
             Ok(Waited::Ready) => {
