@@ -65,9 +65,11 @@ pub use endpoint::{Config, Message, Multi, OpenOptions, Redelivery, Spsc, Topolo
 pub use error::Error;
 pub use error::{Corruption, RecvError, SendError};
 #[cfg(not(loom))]
+pub use participants::Peer;
+#[cfg(not(loom))]
 pub use participants::table::Participant;
 #[cfg(not(loom))]
-pub use participants::{Attendance, Peer};
+pub use protocol::multi::life::Attendance;
 pub use role::Role;
 #[cfg(not(loom))]
 pub use segment::layout::PayloadType;

@@ -13,11 +13,6 @@ use shm_ringbuf::{Config, Multi};
 
 /// Long enough that the other process sleeps by then.
 const ASLEEP: Duration = Duration::from_millis(100);
-/// What is promised to happen within 100 ms, on a machine that may be busy.
-const PROMISED: Duration = Duration::from_secs(5);
-/// So patient that nothing of what is tested happens because patience has ended.
-const FOR_EVER: Duration = Duration::from_secs(60);
-
 /// A ring of so many messages, whatever its form: bytes have a cell for each.
 fn config(form: Form, capacity: usize) -> Config<Multi> {
     match form {
@@ -205,7 +200,7 @@ fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
             "{role} --name {name} --form {} --ledger {ledger_file} --actor {actor} --seed 3 --len-max {} --batch {} --pauses 300 --stay",
             form.argument(),
             len_max.clamp(8, 500),
-            capacity.min(8),
+            (capacity / 4).clamp(1, 8),
         );
         let mut peer = Peer::start(ring_peer!(), &line.split(' ').collect::<Vec<_>>());
         peer.expect("ready");
@@ -216,8 +211,8 @@ fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
     let mut consumers: Vec<Peer> = (3..6).map(|n| start("crowd-consumer", n)).collect();
     for _ in 0..short_or_long(15, 2000) {
         let both = [&producers[random.usize(..3)], &consumers[random.usize(..3)]];
-        // One of them or both.
-        let stopped = match random.u8(..3) {
+        // One of them or both: each keeps a cell or two, and the others need one.
+        let stopped = match random.u8(..if capacity > 2 { 3 } else { 2 }) {
             0 => &both[..1],
             1 => &both[1..],
             _ => &both[..],
@@ -250,121 +245,54 @@ fn stop_at_random(form: Form, capacity: usize, wait: WaitWay) {
     }
 }
 
-/// Kills one process and says how long it took until another one, which waits if there is anything to wait for, said this.
-#[track_caller]
-fn kill_and_expect(victim: &mut Peer, waiter: &mut Peer, expected: &str) {
-    std::thread::sleep(ASLEEP);
-    let start = Instant::now();
-    victim.kill();
-    waiter.expect(expected);
-    let took = start.elapsed();
-    eprintln!("`{expected}` {took:?} after the kill");
-    assert!(took < PROMISED, "`{expected}` after {took:?}");
-}
-
-/// With the patience of a ring that would wait for the living.
-fn patient(form: Form, capacity: usize) -> Name {
-    let name = Name::new("patient");
-    let config = config(form, capacity)
-        .patience(FOR_EVER)
-        .wait(WaitWay::Park.into());
-    form.create_multi(&config, name.as_str()).unwrap();
-    name
-}
-
-/// The message of another producer is behind the claim.
-fn die_with_a_claim_before_a_waiting_consumer(form: Form, capacity: usize) {
-    let name = patient(form, capacity);
-    let mut victim = start(&name, form, HOLDER, "producers");
-    let mut other = start(&name, form, 0, "producers");
-    let mut consumer = start(&name, form, 0, "consumers");
-    assert_eq!(victim.ask("claim 0"), "holding");
-    assert_eq!(other.ask("send 0 1"), "sent 1");
-    consumer.say("recv 0 1");
-    kill_and_expect(&mut victim, &mut consumer, "got 0");
-}
-
-/// The same, and the consumer looks only afterwards.
-fn die_with_a_claim_before_a_running_consumer(form: Form, capacity: usize) {
-    let name = patient(form, capacity);
-    let mut victim = start(&name, form, HOLDER, "producers");
-    let mut other = start(&name, form, 0, "producers");
-    let mut consumer = start(&name, form, 0, "consumers");
-    assert_eq!(victim.ask("claim 0"), "holding");
-    assert_eq!(other.ask("send 0 1"), "sent 1");
-    victim.kill();
-    let start = Instant::now();
-    let answer = consumer.ask("poll 0");
-    assert_eq!(answer, "got 0, then Empty", "{form:?} of {capacity}");
-    assert!(start.elapsed() < PROMISED, "after {:?}", start.elapsed());
-}
-
+/// A ring of one can't go on without its cell, but it does when it has it back.
 #[test]
-fn a_waiting_producer_goes_on_when_another_one_dies_with_a_claim() {
+fn a_ring_of_one_goes_on_when_its_cell_is_given_back() {
     let _watchdog = watchdog!(120);
     for form in [Form::Word, Form::Bytes] {
-        let name = patient(form, 1);
-        let mut victim = start(&name, form, HOLDER, "producers");
+        let name = Name::new("one");
+        form.create_multi(&config(form, 1), name.as_str()).unwrap();
+        let mut holder = start(&name, form, HOLDER, "producers");
         let mut other = start(&name, form, 0, "producers");
         let mut consumer = start(&name, form, 0, "consumers");
-        assert_eq!(victim.ask("claim 0"), "holding");
+        for (order, said) in [("commit", "committed"), ("abort", "aborted")] {
+            assert_eq!(holder.ask("claim 0"), "holding");
+            holder.signal(Signal::SIGSTOP);
+            other.say("send 0 1");
+            consumer.say("guard 0 1");
+            std::thread::sleep(ASLEEP);
+            holder.signal(Signal::SIGCONT);
+            holder.say(order);
+            let first = consumer.line().unwrap();
+            if order == "commit" {
+                let second = consumer.ask("guard 0 1");
+                let mut both = [first, second];
+                both.sort_unstable();
+                assert_eq!(
+                    both,
+                    ["got 0".to_owned(), format!("got {HOLDER}")],
+                    "{form:?}"
+                );
+            } else {
+                assert_eq!(first, "got 1", "{form:?}");
+            }
+            other.expect("sent 1");
+            holder.expect(said);
+        }
+        assert_eq!(other.ask("send 0 1"), "sent 1");
+        assert_eq!(consumer.ask("hold 0"), "holding 2");
+        consumer.signal(Signal::SIGSTOP);
         other.say("send 0 1");
-        kill_and_expect(&mut victim, &mut other, "sent 1");
-        assert_eq!(consumer.ask("poll 0"), "got 0, then Empty");
+        std::thread::sleep(ASLEEP);
+        consumer.signal(Signal::SIGCONT);
+        assert_eq!(consumer.ask("release"), "released");
+        other.expect("sent 1");
+        assert_eq!(consumer.ask("poll 0"), "got 3, then Empty", "{form:?}");
     }
-}
-
-/// Another consumer waits for the message.
-fn die_with_a_message(form: Form, capacity: usize) {
-    let name = patient(form, capacity);
-    let mut victim = start(&name, form, 0, "consumers");
-    let mut producer = start(&name, form, 0, "producers");
-    assert_eq!(producer.ask("send 0 1"), "sent 1");
-    assert_eq!(victim.ask("hold 0"), "holding 0");
-    let mut other = start(&name, form, 0, "consumers");
-    other.say("guard 0 1");
-    kill_and_expect(&mut victim, &mut other, "got 0*");
-    assert_eq!(producer.ask("send 0 1"), "sent 1");
-    assert_eq!(other.ask("poll 0"), "got 1, then Empty");
-}
-
-#[test]
-fn one_that_was_killed_and_not_reaped_holds_nothing() {
-    let _watchdog = watchdog!(120);
-    for form in [Form::Word, Form::Bytes] {
-        let name = patient(form, 2);
-        let mut holder = start(&name, form, 0, "consumers");
-        let mut victim = start(&name, form, HOLDER, "producers");
-        let mut producer = start(&name, form, 0, "producers");
-        assert_eq!(producer.ask("send 0 1"), "sent 1");
-        assert_eq!(holder.ask("hold 0"), "holding 0");
-        assert_eq!(victim.ask("claim 0"), "holding");
-        holder.kill_without_reaping();
-        victim.kill_without_reaping();
-        let mut consumer = start(&name, form, 0, "consumers");
-        assert_eq!(consumer.ask("guard 0 1"), "got 0*", "{form:?}");
-        let filled = producer.ask("fill-up 0");
-        assert_eq!(filled, "sent 2, then TimedOut", "{form:?}");
-        assert_eq!(consumer.ask("guard 0 2"), "got 1 2", "{form:?}");
-    }
-}
-
-#[test]
-fn a_producer_that_waits_for_room_learns_that_the_last_consumer_died_with_a_message() {
-    let _watchdog = watchdog!(120);
-    let name = patient(Form::Word, 2);
-    let mut victim = start(&name, Form::Word, 0, "consumers");
-    let mut producer = start(&name, Form::Word, 0, "producers");
-    assert_eq!(producer.ask("send 0 1"), "sent 1");
-    assert_eq!(victim.ask("hold 0"), "holding 0");
-    let filled = producer.ask("fill 0");
-    assert!(filled.ends_with(", then Full"), "{filled}");
-    producer.say("send 0 1");
-    kill_and_expect(&mut victim, &mut producer, "sent 0, then OwnerDied");
 }
 
 macro_rules! at_capacity {
-    ($($name:ident: $capacity:expr;)*) => {
+    ($($name:ident: $capacity:expr $(, $ignore:meta)?;)*) => {
         $(
             mod $name {
                 use super::*;
@@ -373,6 +301,7 @@ macro_rules! at_capacity {
                 const FORMS: [Form; 2] = [Form::Word, Form::Bytes];
 
                 #[test]
+                $(#[$ignore])?
                 fn others_go_on_past_a_claim_that_is_held_for_long() {
                     let _watchdog = watchdog!(120);
                     for form in FORMS {
@@ -382,6 +311,7 @@ macro_rules! at_capacity {
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn others_go_on_past_the_claim_of_a_stopped_process() {
                     let _watchdog = watchdog!(120);
                     for form in FORMS {
@@ -391,6 +321,7 @@ macro_rules! at_capacity {
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn a_claim_that_lost_its_place_waits_for_room_when_it_is_committed() {
                     let _watchdog = watchdog!(120);
                     for form in FORMS {
@@ -399,6 +330,7 @@ commit_late(form, CAPACITY);
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn others_go_on_past_a_message_that_is_held_for_long() {
                     let _watchdog = watchdog!(120);
                     for form in FORMS {
@@ -407,6 +339,7 @@ hold_a_guard(form, CAPACITY, false);
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn others_go_on_past_the_message_of_a_stopped_process() {
                     let _watchdog = watchdog!(120);
                     for form in FORMS {
@@ -415,42 +348,26 @@ hold_a_guard(form, CAPACITY, true);
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn words_go_on_past_whoever_is_stopped_at_random() {
                     let _watchdog = watchdog!(120);
                     stop_at_random(Form::Word, CAPACITY, WaitWay::SpinPark);
                 }
 
                 #[test]
+                $(#[$ignore])?
                 fn bytes_go_on_past_whoever_is_stopped_at_random() {
                     let _watchdog = watchdog!(120);
                     stop_at_random(Form::Bytes, CAPACITY, WaitWay::Park);
                 }
 
-                #[test]
-                fn a_waiting_consumer_gets_what_another_one_dies_with() {
-                    let _watchdog = watchdog!(120);
-                    for form in FORMS {
-die_with_a_message(form, CAPACITY);
-}
-                }
-
-                #[test]
-                fn a_consumer_goes_on_when_a_producer_dies_with_a_claim_before_it() {
-                    let _watchdog = watchdog!(120);
-                    if CAPACITY > 1 {
-                        for form in FORMS {
- die_with_a_claim_before_a_waiting_consumer(form, CAPACITY);
-                        die_with_a_claim_before_a_running_consumer(form, CAPACITY);
-}
-                    }
-                }
             }
         )*
     };
 }
 
 at_capacity! {
-    of_one: 1;
+    of_one: 1, ignore = "a ring of one stands still while somebody keeps its cell";
     of_two: 2;
     of_eight: 8;
     of_many: 256;

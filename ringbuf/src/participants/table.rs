@@ -12,9 +12,9 @@ use shm_semaphore::os::mapping::Mapping;
 use shm_semaphore::os::{file, lock, process};
 use shm_semaphore::sync::Ordering;
 
-use super::life::{Attendance, Life};
 use crate::error::{Corruption, Error};
 use crate::protocol::ends::End;
+use crate::protocol::multi::life::{self, Attendance, Life};
 use crate::role::Role;
 use crate::segment::cells::Mapped;
 use crate::segment::lifecycle::Segment;
@@ -170,7 +170,7 @@ impl Mapped {
         record
             .attached_at_ns
             .store(process::real_time_ns(), Ordering::Relaxed); // own word
-        record.life.swap(life.0, Ordering::Release); // edge: life.release
+        life::write(&record.life, life);
         tell(view);
     }
 
@@ -184,8 +184,7 @@ impl Mapped {
         let record = &view.seats()[self.seat()];
         // Relaxed: nobody else writes it while we live.
         let life = Life(record.life.load(Ordering::Relaxed));
-        let closed = life.with(Attendance::Closed);
-        record.life.swap(closed.0, Ordering::Release); // edge: life.release
+        life::write(&record.life, life.with(Attendance::Closed));
         tell(view);
     }
 
@@ -232,7 +231,7 @@ impl Mapped {
     }
 
     fn bury(&self, seat: usize, record: &Seat, file: BorrowedFd<'_>) -> Result<(), Corruption> {
-        let life = Life(record.life.load(Ordering::Acquire)); // edge: life.acquire
+        let life = life::seen(&record.life);
         let Some((role, Attendance::Attached)) = life.holder()? else {
             return Ok(());
         };
@@ -243,13 +242,7 @@ impl Mapped {
             // Before the mark: if we die in between, another one finds it unmarked.
             leave_behind(self.view());
         }
-        // An error means that somebody else has marked it, or that a successor joined.
-        let _ = record.life.compare_exchange(
-            life.0,
-            life.with(Attendance::Died).0,
-            Ordering::Release, // edge: life.release
-            Ordering::Relaxed, // Relaxed: nothing is concluded from it
-        );
+        life::mark_died(&record.life, life);
         tell(self.view());
         Ok(())
     }
@@ -268,8 +261,7 @@ impl Mapped {
     pub fn end_of(&self, role: Role) -> Result<Option<End>, Corruption> {
         let mut end = None;
         for (_, record) in self.taken_seats() {
-            let life = Life(record.life.load(Ordering::Acquire)); // edge: life.acquire
-            match life.holder()? {
+            match life::seen(&record.life).holder()? {
                 Some((holder, attendance)) if holder == role => match attendance {
                     Attendance::Attached => return Ok(None),
                     Attendance::Died => end = Some(End::Died),
@@ -284,32 +276,30 @@ impl Mapped {
     /// Changes whenever [`end_of`](Self::end_of) may.
     #[inline]
     pub fn roll(&self) -> u64 {
-        self.view().many().notes.roll.load(Ordering::Acquire) // edge: life.acquire
+        life::told(&self.view().many().notes.roll)
     }
 
     /// Changes whenever there may be something to take over.
     #[inline]
     pub fn left_behind(&self) -> u64 {
-        let left_behind = &self.view().many().notes.left_behind;
-        left_behind.load(Ordering::Acquire) // edge: left_behind.acquire
+        life::told(&self.view().many().notes.left_behind)
     }
 }
 
 fn leave_behind(view: &View) {
-    let left_behind = &view.many().notes.left_behind;
-    left_behind.fetch_add(1, Ordering::Release); // edge: left_behind.release
+    life::tell(&view.many().notes.left_behind);
 }
 
 /// Somebody joined, left, or was found dead.
 fn tell(view: &View) {
     let control = view.many();
-    control.notes.roll.fetch_add(1, Ordering::Release); // edge: life.release
+    life::tell(&control.notes.roll);
     control.not_empty.event.notify_all();
     control.not_full.event.notify_all();
 }
 
 fn describe(seat: usize, record: &Seat) -> Result<Option<Participant>, Corruption> {
-    let life = Life(record.life.load(Ordering::Acquire)); // edge: life.acquire
+    let life = life::seen(&record.life);
     // Relaxed, both: published by the exchange that the load above read.
     let pid = record.pid.load(Ordering::Relaxed) as u32;
     let attached_at = Duration::from_nanos(record.attached_at_ns.load(Ordering::Relaxed));

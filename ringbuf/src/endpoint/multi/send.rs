@@ -19,7 +19,7 @@ use crate::segment::lifecycle::Segment;
 use crate::wait::{Wait, Waited};
 
 /// A call that does not wait gives the head of a full ring so long to turn out dead.
-const MOMENT_NS: u64 = 3_000;
+const MOMENT_NS: u64 = 20_000;
 
 /// Cells that are ours to write.
 #[derive(Debug, Clone, Copy)]
@@ -202,13 +202,16 @@ fn attempt<C: InSegment>(
     retries: u32,
     in_use_since_ns: &mut Option<u64>,
 ) -> Result<Option<Position>, Stop> {
-    if party.end()? == Some(End::Closed) {
+    let end = party.end()?;
+    if end == Some(End::Closed) {
         return Err(Stop::Ended(End::Closed));
     }
-    let passes = in_use_since_ns.is_some_and(|since_ns| {
+    let is_over = |since_ns| {
         let waited_ns = Deadline::now().as_monotonic_ns() - since_ns;
         waited_ns >= party.patience.base_ns()
-    });
+    };
+    // What the dead had taken stays where it is until a consumer comes.
+    let passes = end == Some(End::Died) || in_use_since_ns.is_some_and(is_over);
     let claimed = party.member.claim(cells, retries, passes)?;
     party.patience.has_cell_in_use(claimed == Claimed::InUse);
     match claimed {

@@ -52,6 +52,14 @@ impl<S: Cells> Member<S> {
             if ahead == 0 {
                 return Ok(Front::Empty);
             }
+            // A lap, and the cell that is freed before the head moves on from it.
+            let far = 2 * (self.capacity().get() + 1);
+            if ahead > far && self.head() == at {
+                return Err(Corruption {
+                    field: "tail",
+                    found: tail.0,
+                });
+            }
             let end = at.plus(1 + cell.followers());
             let is_beyond_tail = end.distance_from(at) > ahead;
             match (cell.age(at, self.capacity()), cell.kind()?) {

@@ -17,6 +17,7 @@ pub mod consumer;
 pub mod drops;
 pub mod front;
 pub mod intent;
+pub mod life;
 pub mod member;
 pub mod producer;
 pub mod storage;

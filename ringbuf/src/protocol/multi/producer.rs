@@ -185,9 +185,18 @@ impl<S: Cells> Member<S> {
             };
         }
         // Before anything else: what the head has not passed may be somebody's claim.
-        let ahead = at.distance_from(self.head());
+        let head = self.head();
+        let ahead = at.distance_from(head);
         if ahead > i64::MAX as u64 {
-            return Ok(Use::Moved);
+            // The head is never beyond the tail, so the tail has moved.
+            return if self.tail() == tail {
+                Err(Corruption {
+                    field: "head",
+                    found: head.0,
+                })
+            } else {
+                Ok(Use::Moved)
+            };
         }
         if ahead >= self.capacity().get() {
             return Ok(Use::Full);

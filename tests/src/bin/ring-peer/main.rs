@@ -2,6 +2,7 @@
 
 mod crowd;
 mod endure;
+mod endure_multi;
 mod events;
 mod fork;
 mod journaled;
@@ -84,6 +85,8 @@ enum Role {
     Scribble(scribble::Scribble),
     /// Send or receive in every way there is, whatever comes back.
     Endure(endure::Endure),
+    /// Send to a ring of several producers and consumers or receive from it, whatever comes back.
+    EndureMulti(endure_multi::Endure),
     /// Meet other processes at a semaphore or an event count.
     Synchronize(synchronize::Synchronize),
     /// Change what is counted in a page of event counts, and notify.
@@ -157,6 +160,7 @@ fn main() {
         Role::Create(role) => role.play(),
         Role::Scribble(role) => role.play(),
         Role::Endure(role) => role.play(),
+        Role::EndureMulti(role) => role.play(),
         Role::Synchronize(role) => role.play(),
         Role::Events(role) => role.play(),
         Role::Meeting(role) => role.play(),

@@ -10,6 +10,8 @@
 //!
 //! Only the holder of the seat's lock joins and closes. A generation is never used twice: a seat whose generations are spent is left empty for good.
 
+use shm_semaphore::sync::{AtomicU64, Ordering};
+
 use crate::error::Corruption;
 use crate::role::Role;
 
@@ -55,7 +57,7 @@ impl Life {
     pub fn next(self, role: Role) -> Option<Self> {
         let generation = self.0 >> GENERATION_SHIFT;
         (generation < GENERATION_MAX).then(|| {
-            Self((generation + 1) << GENERATION_SHIFT | (role.slot() as u64) << ROLE_SHIFT)
+            Self((generation + 1) << GENERATION_SHIFT | role_code(role) << ROLE_SHIFT)
                 .with(Attendance::Attached)
         })
     }
@@ -79,7 +81,47 @@ impl Life {
     }
 }
 
-#[cfg(test)]
+fn role_code(role: Role) -> u64 {
+    match role {
+        Role::Producer => 0,
+        Role::Consumer => 1,
+    }
+}
+
+/// Looks at the word of a seat. What its holder had done before it wrote this is visible.
+pub fn seen(word: &AtomicU64) -> Life {
+    Life(word.load(Ordering::Acquire)) // edge: life.acquire
+}
+
+/// Writes the word of our own seat, in which we have joined or which we leave.
+pub fn write(word: &AtomicU64, life: Life) {
+    word.swap(life.0, Ordering::Release); // edge: life.release
+}
+
+/// Marks a holder as dead who was seen and is proved to be; does nothing if the seat has changed since.
+pub fn mark_died(word: &AtomicU64, seen: Life) {
+    let died = seen.with(Attendance::Died);
+    // An error means that somebody else has marked it, or that a successor joined.
+    let _ = word.compare_exchange(
+        seen.0,
+        died.0,
+        Ordering::Relaxed, // Relaxed: what the dead one did is ordered by the lock that it lost
+        Ordering::Relaxed, // Relaxed: nothing is concluded from it
+    );
+}
+
+/// A number that changes after something else did, so that only who sees it change has to look.
+pub fn tell(number: &AtomicU64) {
+    number.fetch_add(1, Ordering::Release); // edge: told.release
+}
+
+/// The number; what it tells of is visible.
+#[inline]
+pub fn told(number: &AtomicU64) -> u64 {
+    number.load(Ordering::Acquire) // edge: told.acquire
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
