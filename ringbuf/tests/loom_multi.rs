@@ -7,6 +7,7 @@
 
 mod loom_support;
 
+use loom::thread;
 use loom_support::multi::{Fate, Patience, check};
 use loom_support::story::{Receiver, Sender, Story, spawn_aborter, spawn_both};
 use shm_ringbuf::segment::heap_cells::{HeapCells, Shape};
@@ -88,6 +89,33 @@ fn what_is_sent_meanwhile_is_not_passed() {
             let consumer = Receiver::new(0, 2).spawn(&cells);
             let ((one, sent), other) = (both.join().unwrap(), consumer.join().unwrap());
             Story::new(&[&first, &sent], &[&one, &other]).verify(&cells, 2);
+        });
+    }
+}
+
+/// Somebody sends and the only consumer receives, several times, while a producer is late: what it sees of the head fits what it sees of the tail.
+#[test]
+fn a_late_producer_takes_no_progress_for_a_corruption() {
+    for has_one_consumer in [true, false] {
+        check(2, move || {
+            let cells = HeapCells::new(Shape {
+                has_one_consumer,
+                ..Shape::new(1, 3)
+            });
+            let late = Sender::new(2, &[&[11]]).spawn(&cells);
+            let busy = {
+                let cells = cells.clone();
+                thread::spawn(move || {
+                    let sent = Sender::new(1, &[&[1]]).run(&cells);
+                    let got = Receiver::new(0, 1).run(&cells);
+                    let then_sent = Sender::new(1, &[&[2]]).run(&cells);
+                    let then_got = Receiver::new(0, 1).run(&cells);
+                    ([sent, then_sent], [got, then_got])
+                })
+            };
+            let (late, (sent, got)) = (late.join().unwrap(), busy.join().unwrap());
+            let story = Story::new(&[&late, &sent[0], &sent[1]], &[&got[0], &got[1]]);
+            story.verify(&cells, 0);
         });
     }
 }

@@ -138,8 +138,7 @@ impl<S: Cells> Member<S> {
     pub(super) fn move_head(&self, from: Position, to: Position) -> bool {
         let word = self.cells.head();
         if self.cells.has_one_consumer() {
-            // Relaxed: the others are producers, who ask it for room only; what was done to a cell they see in the cell.
-            word.store(to.0, Ordering::Relaxed);
+            word.store(to.0, Ordering::Release); // edge: head.release
             return true;
         }
         let moved = word.compare_exchange(
