@@ -107,12 +107,13 @@ fn who_is_killed_while_giving_a_claim_up_leaves_nothing_behind() {
     }
 }
 
-/// Bound: 1, with a producer and the only consumer beside the victim.
+/// Bound: 1, with a producer and the only consumer beside the victim. They join while others are at work.
 #[test]
 fn who_is_killed_while_sending_is_in_nobodys_way() {
     check_every_step(1, |steps| {
         let cells = HeapCells::new(Shape {
             has_one_consumer: true,
+            joins: true,
             ..Shape::new(1, SEATS)
         });
         let victim = Sender::new(VICTIM, &[&[1]]).fate(Fate::Killed(steps));
@@ -331,11 +332,14 @@ fn a_cell_of_a_dead_one_is_used_again_after_it() {
     });
 }
 
-/// The victim's seat is taken again while others deal with what it left.
+/// They join while others are at work. The victim's seat is taken again while others deal with what it left.
 #[test]
 fn a_successor_takes_the_seat_while_others_recover() {
     check_every_step(2, |steps| {
-        let cells = HeapCells::new(Shape::new(1, SEATS));
+        let cells = HeapCells::new(Shape {
+            joins: true,
+            ..Shape::new(1, SEATS)
+        });
         let first = one_orphan().run(&cells);
         let seat = {
             let cells = cells.clone();

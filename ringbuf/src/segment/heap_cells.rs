@@ -23,6 +23,8 @@ pub struct Shape {
     pub has_one_producer: bool,
     /// Only one seat ever consumes.
     pub has_one_consumer: bool,
+    /// Participants join one by one, and nobody asks for one that has not. That is how it is in a segment; a model takes much longer for it.
+    pub joins: bool,
 }
 
 impl Shape {
@@ -34,6 +36,7 @@ impl Shape {
             start: 0,
             has_one_producer: false,
             has_one_consumer: false,
+            joins: false,
         }
     }
 }
@@ -62,6 +65,8 @@ struct Memory {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
     dropped: AtomicU64,
+    /// Seats that were ever taken.
+    raised: AtomicU64,
     slots: Vec<Slot>,
     seats: Vec<Seat>,
 }
@@ -96,9 +101,27 @@ impl HeapCells {
                 head: CachePadded::new(AtomicU64::new(shape.start)),
                 tail: CachePadded::new(AtomicU64::new(shape.start)),
                 dropped: AtomicU64::new(0),
+                raised: AtomicU64::new(0),
                 slots: slots.collect(),
                 seats: seats.collect(),
             }),
+        }
+    }
+
+    /// The seat is about to be taken.
+    pub fn raise(&self, seat: usize) {
+        if !self.memory.shape.joins {
+            return;
+        }
+        let wanted = seat as u64 + 1;
+        let raised = &self.memory.raised;
+        // Relaxed, all: whoever sees anything of this participant sees what came before it.
+        let mut seen = raised.load(Ordering::Relaxed);
+        while seen < wanted {
+            match raised.compare_exchange(seen, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
         }
     }
 
@@ -137,7 +160,11 @@ impl Cells for HeapCells {
     }
 
     fn seats(&self) -> usize {
-        self.memory.shape.seats
+        if !self.memory.shape.joins {
+            return self.memory.shape.seats;
+        }
+        // Relaxed: who is looked for has raised it before the claim that was seen.
+        self.memory.raised.load(Ordering::Relaxed) as usize
     }
 
     fn intent(&self, seat: usize) -> &AtomicU64 {

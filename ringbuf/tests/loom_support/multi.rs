@@ -150,6 +150,7 @@ pub struct Party {
 
 impl Party {
     pub fn new(cells: &HeapCells, seat: usize, patience: Patience) -> Self {
+        cells.raise(seat);
         Self {
             member: Member::new(cells.clone(), seat),
             patience,

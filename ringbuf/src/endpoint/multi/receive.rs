@@ -1,7 +1,6 @@
 //! The consumer's part that both forms share: taking, releasing, taking over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use shm_semaphore::{Deadline, Pollable};
 
@@ -23,8 +22,9 @@ const ROUNDS_MAX: usize = 1 << 12;
 /// From one search for what the dead had taken to the next, while the living may have some of it.
 const SEARCH_EVERY_NS: u64 = 20_000_000;
 
-/// The longest that a call that does not wait stays behind an unfinished claim, if the patience of the ring is longer than that.
-const BEHIND_MAX: Duration = Duration::from_millis(100);
+/// Looks that a call whose time is up takes behind an unfinished claim at most, if the patience of the ring is that long: some 100 ms. No clock, or whoever is
+/// stopped here would give up as soon as it goes on.
+const LOOKS_BEHIND_MAX: u32 = 1 << 20;
 
 /// What is known of messages that were taken and not released.
 #[derive(Debug)]
@@ -118,13 +118,14 @@ impl<C: InSegment> Receiver<C> {
         };
         let mut waited = self.endpoint.wait(when, &mut attempt);
         // What was committed behind an unfinished claim is there: the claim has to come to an end first.
-        let gives_up_at = Deadline::after(BEHIND_MAX);
-        while let (Ok(Waited::TimedOut), When::Now) = (&waited, when) {
-            if !is_something_behind(&self.endpoint.party) || gives_up_at.has_passed() {
+        let mut looks_left = LOOKS_BEHIND_MAX;
+        while matches!(waited, Ok(Waited::TimedOut)) {
+            if looks_left == 0 || !is_something_behind(&self.endpoint.party) {
                 break;
             }
+            looks_left -= 1;
             shm_semaphore::sync::spin_loop();
-            waited = self.endpoint.wait(when, &mut attempt);
+            waited = self.endpoint.wait(When::Now, &mut attempt);
         }
         match waited {
             Ok(Waited::Ready) => {
