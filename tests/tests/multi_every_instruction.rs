@@ -20,6 +20,8 @@ use shm_ringbuf::{Config, RecvError, Role, SendError, multi};
 const PROMISED: Duration = Duration::from_secs(10);
 /// For a message that may never come.
 const A_WHILE: Duration = Duration::from_millis(5);
+/// Places of the short form.
+const PLACES_MAX: usize = 6;
 /// Places beside those where the segment changes.
 const SAMPLES: usize = 2;
 const SAMPLES_LONG: usize = 1000;
@@ -347,11 +349,13 @@ fn play_everywhere<M: Numbered + ?Sized>(scene: Scene) {
         .div_ceil(short_or_long(SAMPLES, SAMPLES_LONG));
     let samples = (0..length.instructions).step_by(apart);
     let changes = (1..=length.changes).map(Place::Change);
-    let turn = fastrand::usize(..2);
-    for (number, place) in changes.chain(samples.map(Place::Instruction)).enumerate() {
+    let places: Vec<Place> = changes.chain(samples.map(Place::Instruction)).collect();
+    // In the short form a few of them, others each time, and one fate for each.
+    let apart = places.len().div_ceil(short_or_long(PLACES_MAX, usize::MAX));
+    let turn = fastrand::usize(..apart);
+    for (number, place) in places.into_iter().enumerate().skip(turn).step_by(apart) {
         let fates = [Fate::Killed, Fate::Stopped];
-        // In the short form only one of them.
-        let only = (number + turn) % 2;
+        let only = (number / apart + turn) % 2;
         for fate in short_or_long(&fates[only..=only], &fates) {
             let fate = *fate;
             let played = catch_unwind(AssertUnwindSafe(|| play::<M>(scene, place, fate)));

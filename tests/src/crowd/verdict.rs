@@ -41,7 +41,16 @@ pub enum Fault {
     /// A part of what was to be sent as a whole, in the middle of which the producer was killed.
     Torn(Id),
     /// Nothing was found, by a call that began after this message was sent and ended before anybody began to receive it.
-    Overlooked(Id),
+    Overlooked {
+        /// The message.
+        id: Id,
+        /// How long it had been there.
+        before_ns: u64,
+        /// How long the call took.
+        look_ns: u64,
+        /// After which time somebody began to receive it.
+        after_ns: u64,
+    },
 }
 
 /// What a sound course of things amounts to.
@@ -318,13 +327,18 @@ impl Judge<'_> {
         looks.sort_unstable();
         let mut sent = sent.into_iter().peekable();
         // Of those that were sent before the look: the one that was taken last.
-        let mut last: Option<(u64, Id)> = None;
+        let mut last: Option<(u64, u64, Id)> = None;
         for (begun_ns, ended_ns) in looks {
-            while let Some((_, taken_ns, id)) = sent.next_if(|(sent_ns, ..)| *sent_ns < begun_ns) {
-                last = last.max(Some((taken_ns, id)));
+            while let Some((sent_ns, taken_ns, id)) = sent.next_if(|(sent, ..)| *sent < begun_ns) {
+                last = last.max(Some((taken_ns, sent_ns, id)));
             }
-            if let Some((_, id)) = last.filter(|(taken_ns, _)| *taken_ns > ended_ns) {
-                self.faults.push(Fault::Overlooked(id));
+            if let Some((taken_ns, sent_ns, id)) = last.filter(|(taken, ..)| *taken > ended_ns) {
+                self.faults.push(Fault::Overlooked {
+                    id,
+                    before_ns: begun_ns - sent_ns,
+                    look_ns: ended_ns - begun_ns,
+                    after_ns: taken_ns - ended_ns,
+                });
             }
         }
     }

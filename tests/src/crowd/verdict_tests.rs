@@ -207,7 +207,13 @@ fn a_message_that_was_overlooked_is_found() {
     let mut notes = sound();
     // The last one was sent by 155, and nobody began to receive it before 1050.
     notes.empties = vec![(160, 1049)];
-    assert_faults(&notes, Policy::Mark, &[Fault::Overlooked(id(2, 2))]);
+    let fault = Fault::Overlooked {
+        id: id(2, 2),
+        before_ns: 5,
+        look_ns: 889,
+        after_ns: 1,
+    };
+    assert_faults(&notes, Policy::Mark, &[fault]);
     notes.empties = vec![(160, 1050)];
     assert!(notes.judge(Policy::Mark).is_ok());
     notes.empties = vec![(100, 1040)];
