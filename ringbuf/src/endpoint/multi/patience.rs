@@ -28,6 +28,7 @@ pub(super) struct Patience {
     looks: u32,
     /// When it is asked next who has made the claim; zero before the clock was read.
     asks_at_ns: u64,
+    has_asked: bool,
     /// A cell in use lies in the way of the tail.
     has_cell_in_use: bool,
     /// Since when it waits for which intent of which seat.
@@ -42,6 +43,7 @@ impl Patience {
             at: None,
             looks: 0,
             asks_at_ns: 0,
+            has_asked: false,
             has_cell_in_use: false,
             waits: Vec::new(),
         }
@@ -56,9 +58,9 @@ impl Patience {
         }
     }
 
-    /// Whether the head was blocked when it was looked at last.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.at.is_some()
+    /// Whether the head is blocked and nobody was asked about it yet.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.at.is_some() && !self.has_asked
     }
 
     /// The head was found blocked. Says whether that has changed.
@@ -69,6 +71,7 @@ impl Patience {
             self.looks = if is_next { LOOKS_BEFORE_CLOCK } else { 0 };
             self.asks_at_ns = u64::from(is_next);
             self.at = Some(at);
+            self.has_asked = false;
         }
         self.looks += 1;
         if self.looks < LOOKS_BEFORE_CLOCK {
@@ -82,6 +85,7 @@ impl Patience {
             return false;
         }
         self.asks_at_ns = now_ns + ASK_EVERY_NS;
+        self.has_asked = true;
         let (base_ns, cell_len, waits) = (self.base_ns, self.cell_len, &mut self.waits);
         let resolved = member.resolve(at, seen, |seat, intent| {
             let same = |wait: &&(usize, Intent, u64)| (wait.0, wait.1) == (seat, intent);

@@ -18,8 +18,10 @@ use crate::segment::cells::{InSegment, Mapped};
 use crate::segment::lifecycle::Segment;
 use crate::wait::{Wait, Waited};
 
-/// A call that does not wait gives the head of a full ring so long to turn out dead.
-const MOMENT_NS: u64 = 20_000;
+/// Looks of a call whose time is up at a blocked head of a full ring, until somebody is asked who blocks it: some microseconds.
+const LOOKS_UNASKED_MAX: u32 = 1 << 14;
+/// Claims of the dead at the head that one attempt clears away.
+const HELPS_MAX: u32 = 64;
 
 /// Cells that are ours to write.
 #[derive(Debug, Clone, Copy)]
@@ -117,15 +119,13 @@ impl<C: InSegment> Sender<C> {
             Ok(claimed.is_some())
         };
         let mut waited = self.endpoint.wait(when, &mut attempt);
-        if matches!((&waited, when), (Ok(Waited::TimedOut), When::Now)) {
-            // Perhaps it is full of what a dead one has claimed: that is found out in a moment.
-            let gives_up_at = Deadline::now().plus_ns(MOMENT_NS);
-            while self.endpoint.party.patience.is_waiting()
-                && matches!(waited, Ok(Waited::TimedOut))
-                && !gives_up_at.has_passed()
+        // Perhaps it is full of what a dead one has claimed: that is asked before a call gives up.
+        for _ in 0..LOOKS_UNASKED_MAX {
+            if !matches!(waited, Ok(Waited::TimedOut)) || !self.endpoint.party.patience.is_unasked()
             {
-                waited = self.endpoint.wait(when, &mut attempt);
+                break;
             }
+            waited = self.endpoint.wait(When::Now, &mut attempt);
         }
         self.in_use_since_ns = in_use_since_ns;
         let at = match waited {
@@ -212,20 +212,25 @@ fn attempt<C: InSegment>(
     };
     // What the dead had taken stays where it is until a consumer comes.
     let passes = end == Some(End::Died) || in_use_since_ns.is_some_and(is_over);
-    let claimed = party.member.claim(cells, retries, passes)?;
-    party.patience.has_cell_in_use(claimed == Claimed::InUse);
-    match claimed {
-        Claimed::At(at) => {
-            party.patience.end();
-            return Ok(Some(at));
+    for _ in 0..HELPS_MAX {
+        let claimed = party.member.claim(cells, retries, passes)?;
+        let is_in_use = claimed == Claimed::InUse;
+        party.patience.has_cell_in_use(is_in_use);
+        match claimed {
+            Claimed::At(at) => {
+                party.patience.end();
+                return Ok(Some(at));
+            }
+            Claimed::InUse => {
+                in_use_since_ns.get_or_insert_with(|| Deadline::now().as_monotonic_ns());
+                return Ok(None);
+            }
+            Claimed::Full => *in_use_since_ns = None,
         }
-        Claimed::InUse => {
-            in_use_since_ns.get_or_insert_with(|| Deadline::now().as_monotonic_ns());
-            return Ok(None);
+        if !help_the_head(party)? {
+            break;
         }
-        Claimed::Full => *in_use_since_ns = None,
     }
-    help_the_head(party)?;
     if let Some(End::Died) = party.end()? {
         // Whoever finds the ring full of what nobody has taken.
         return match party.member.claim(cells, retries, passes)? {
@@ -238,22 +243,21 @@ fn attempt<C: InSegment>(
     Ok(None)
 }
 
-/// The ring looks full, perhaps of what will never be committed, and all consumers may be asleep.
-fn help_the_head<C: InSegment>(party: &mut Party<C>) -> Result<(), Corruption> {
+/// The ring looks full, perhaps of what will never be committed, and all consumers may be asleep. Says whether something of that was cleared away.
+fn help_the_head<C: InSegment>(party: &mut Party<C>) -> Result<bool, Corruption> {
     if party.member.cells().has_one_consumer() {
         let at = party.member.head();
         let capacity = party.member.cells().capacity();
         if party.notifies && !party.member.look(at).is_ready_for(at, capacity) {
             party.others_gate().notify_all();
         }
-        return Ok(());
+        return Ok(false);
     }
-    if let Front::Blocked(at, seen) = party.member.front(|_, _| ())? {
-        party.patience.look(&party.member, at, seen);
-    } else {
+    let Front::Blocked(at, seen) = party.member.front(|_, _| ())? else {
         party.patience.end();
-    }
-    Ok(())
+        return Ok(false);
+    };
+    Ok(party.patience.look(&party.member, at, seen))
 }
 
 impl<C: InSegment> Drop for Sender<C> {
