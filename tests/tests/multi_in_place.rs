@@ -88,17 +88,15 @@ fn give_up(capacity: usize) {
 }
 
 macro_rules! at_capacity {
-    ($($held:ident, $given_up:ident: $capacity:expr $(, $ignore:meta)?;)*) => {
+    ($($held:ident, $given_up:ident: $capacity:expr;)*) => {
         $(
             #[test]
-            $(#[$ignore])?
             fn $held() {
                 let _watchdog = watchdog!(60);
                 commit_late($capacity);
             }
 
             #[test]
-            $(#[$ignore])?
             fn $given_up() {
                 let _watchdog = watchdog!(60);
                 give_up($capacity);
@@ -107,9 +105,8 @@ macro_rules! at_capacity {
     };
 }
 
+// A ring of one stands still while somebody keeps its cell; what it does then has a test of its own.
 at_capacity! {
-    a_claim_that_is_held_for_long_is_committed_in_a_ring_of_one, a_claim_that_is_given_up_leaves_nothing_in_a_ring_of_one: 1,
-        ignore = "a ring of one stands still while somebody keeps its cell";
     a_claim_that_is_held_for_long_is_committed_in_a_ring_of_two, a_claim_that_is_given_up_leaves_nothing_in_a_ring_of_two: 2;
     a_claim_that_is_held_for_long_is_committed_all_the_same, a_claim_that_is_given_up_leaves_nothing: 8;
 }
