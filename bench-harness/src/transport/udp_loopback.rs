@@ -10,7 +10,7 @@
 //!
 //! Several senders share one socket, and several receivers the other. Each sender begins with an equal share of the window. An
 //! acknowledgement goes to whoever reads it first, so what one sender no longer needs serves the others. What
-//! all receivers together hold back is at most half of a share, so somebody can always go on: see [`acknowledged_at_once`].
+//! all receivers together hold back is at most half of a share, so somebody can always go on: see `acknowledged_at_once`.
 #![allow(unsafe_code)]
 
 use std::io;
