@@ -11,5 +11,4 @@ pub mod ledger;
 pub mod pacing;
 pub mod pattern;
 pub mod station;
-pub mod stats;
 pub mod usage;
