@@ -15,5 +15,4 @@ pub mod planted;
 pub mod schedule;
 pub mod source;
 pub mod station;
-pub mod stats;
 pub mod usage;

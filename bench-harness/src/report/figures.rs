@@ -6,8 +6,8 @@ use crate::entry::Entry;
 use crate::fan::Stopped;
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Latency;
-use crate::measure::stats::{median, median_of_all, median_ratio, ratios};
 use crate::results::{Round, Row, Status, Window};
+use crate::stats::{median, median_of_all, median_ratio, ratios};
 use crate::transport::{Class, WaitMode};
 
 /// A row of the report. A missing figure is `null`.
