@@ -63,9 +63,26 @@ impl Row {
         self.rounds.clear();
     }
 
+    /// By how much of the planned time its paced windows fell behind, all together: none if it has none.
+    pub fn share_behind(&self) -> Option<f64> {
+        let all = || {
+            let windows = self.rounds.iter().filter_map(|round| round.paced.as_ref());
+            windows.filter_map(|window| window.lateness)
+        };
+        let planned_ns: u64 = all().map(|lateness| lateness.planned_ns).sum();
+        let late_ns: u64 = all().map(|lateness| lateness.late_ns).sum();
+        (planned_ns > 0).then(|| late_ns as f64 / planned_ns as f64)
+    }
+
+    /// Whether it missed the rate that was asked for by more than a hundredth.
+    pub fn is_saturated(&self) -> bool {
+        const SHARE_MAX: f64 = 0.01;
+        self.share_behind().is_some_and(|share| share > SHARE_MAX)
+    }
+
     /// Whether a further round makes sense.
     pub fn is_alive(&self) -> bool {
-        matches!(self.status, Status::Ok | Status::Saturated | Status::Unmeasured)
+        matches!(self.status, Status::Ok | Status::Unmeasured)
     }
 }
 

@@ -159,6 +159,13 @@ impl Plan {
         }
     }
 
+    /// Whether some of its processes share a core.
+    pub fn is_crowded(&self, entry: &Entry) -> bool {
+        let placement = entry.cores.map(Placement::pair);
+        let placement = placement.as_ref().unwrap_or(&self.placement);
+        placement.is_crowded(entry.fan)
+    }
+
     /// What the messages of that entry are.
     pub fn source(&self, entry: &Entry) -> Source {
         match &self.payload {

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A percentile is told only with so many samples beyond it.
@@ -12,7 +13,7 @@ const SAMPLES_BEYOND_MIN: f64 = 10.0;
 const LONGEST_NS: u64 = 600_000_000_000;
 
 /// The distribution of a window. A percentile with too few samples beyond it is missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// The median.
     pub p50: Option<u64>,

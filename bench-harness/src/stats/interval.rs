@@ -1,5 +1,6 @@
 //! Intervals from order statistics.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::median;
@@ -10,7 +11,7 @@ use super::verdict::COVERAGE;
 const TWO_SIDED_95: f64 = 1.959_964;
 
 /// Where a value lies, and how surely.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

@@ -17,12 +17,15 @@
 //! Floors are kept apart by [`Kind`]: rows that sleep depend on the scheduler and rows that spin don't, and a stream averages over
 //! many messages what a round trip shows.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::transport::WaitMode;
 
 use super::{Interval, median, median_interval, verdict::COVERAGE, verdict::ln_ratios};
 
 /// Whether a row's processes give up the processor while they wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Waiting {
     /// They never do.
@@ -31,18 +34,29 @@ pub enum Waiting {
     Sleeps,
 }
 
+impl From<WaitMode> for Waiting {
+    fn from(wait: WaitMode) -> Self {
+        match wait {
+            WaitMode::Spin => Self::Spins,
+            WaitMode::SpinPark | WaitMode::Park => Self::Sleeps,
+        }
+    }
+}
+
 /// What was timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Figure {
     /// A message of a stream.
     Stream,
     /// A message and its answer.
     RoundTrip,
+    /// The way there, by the clock.
+    Paced,
 }
 
 /// Rows that are equally noisy for the same reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Kind {
     /// How they wait.
     pub waiting: Waiting,
@@ -51,7 +65,7 @@ pub struct Kind {
 }
 
 /// What a pair of equal contenders differs by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoiseFloor {
     /// The median of the ratios round by round.
     pub ratio: f64,
@@ -95,7 +109,7 @@ impl NoiseFloor {
 }
 
 /// A floor and what it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KindFloor {
     /// The rows that it is for.
     pub kind: Kind,

@@ -1,5 +1,6 @@
 //! What a report may say about two contenders.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::holm::holm;
@@ -13,7 +14,7 @@ pub const SIGNIFICANCE: f64 = 0.05;
 pub const COVERAGE: f64 = 0.95;
 
 /// What a comparison comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
     /// Less time: below what chance and the noise floor explain.
     #[serde(rename = "faster")]
@@ -48,7 +49,7 @@ impl std::fmt::Display for Verdict {
 }
 
 /// How the times of two contenders differ.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// How often the other's time: above one is slower. None if nothing could be compared.
     pub ratio: Option<f64>,
