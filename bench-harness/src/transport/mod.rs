@@ -8,6 +8,7 @@
 
 pub mod alarm;
 pub mod bare_futex;
+pub mod calls;
 pub mod capacity;
 #[cfg(test)]
 mod conformance;
