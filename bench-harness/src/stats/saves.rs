@@ -24,14 +24,12 @@
 //!    at least [`CONTROLS_MIN`], or else all of them.
 
 use super::noise::Kind;
+use super::rounds::values;
+use super::stickiness::{deviation_around, robust_deviation};
 use super::verdict::{Comparison, Evidence, conclude, ln_ratios, lns};
-use super::{median, rounds::values};
 
 /// So many controls are enough for a figure of their own.
 pub const CONTROLS_MIN: usize = 3;
-
-/// What makes the median distance from the median the standard deviation of a normal distribution.
-const NORMAL_CONSISTENCY: f64 = 1.4826;
 
 /// So many standard deviations hold 95 % of a normal distribution.
 const REACH: f64 = 2.0;
@@ -108,17 +106,6 @@ impl Corrected {
     }
 }
 
-/// The robust standard deviation; zero of nothing.
-fn robust_deviation(values: &[f64]) -> f64 {
-    let center = median(values).unwrap_or(0.0);
-    around(values, center)
-}
-
-fn around(values: &[f64], center: f64) -> f64 {
-    let distances: Vec<f64> = values.iter().map(|value| (value - center).abs()).collect();
-    NORMAL_CONSISTENCY * median(&distances).unwrap_or(0.0)
-}
-
 /// How far a row of this kind can move between the two runs without having changed, on the log scale; zero without any control.
 fn between_runs(kind: Kind, rows: &[Corrected]) -> f64 {
     let shifts = |of_kind: bool| -> Vec<f64> {
@@ -127,7 +114,7 @@ fn between_runs(kind: Kind, rows: &[Corrected]) -> f64 {
     };
     let own = shifts(true);
     if own.len() >= CONTROLS_MIN {
-        return REACH * around(&own, 0.0);
+        return REACH * deviation_around(&own, 0.0);
     }
-    REACH * around(&shifts(false), 0.0)
+    REACH * deviation_around(&shifts(false), 0.0)
 }
