@@ -118,3 +118,211 @@ fn between_runs(kind: Kind, rows: &[Corrected]) -> f64 {
     }
     REACH * deviation_around(&shifts(false), 0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::noise::{Figure, Waiting};
+    use super::super::simulated::{heavy, is_difference, normal};
+    use super::super::verdict::Verdict;
+    use super::*;
+
+    const ROUNDS: u32 = 10;
+
+    /// So many rows of the hundred are the kernel's mechanisms.
+    const CONTROLS: usize = 30;
+
+    type Times = Vec<(u32, f64)>;
+
+    /// What a row has in every run.
+    #[derive(Clone, Copy)]
+    struct Truth {
+        time_ns: f64,
+        /// How much slower the machine's slow state makes it.
+        slowdown: f64,
+        noise: fn(&mut fastrand::Rng) -> f64,
+    }
+
+    /// The rows, and after them the limit.
+    fn truths(random: &mut fastrand::Rng) -> Vec<Truth> {
+        let mut truth = |index| Truth {
+            time_ns: (3.0 + 7.0 * random.f64()).exp(),
+            slowdown: 3.5 * (0.05 * normal(random)).exp(),
+            noise: if index % 3 == 0 { heavy } else { normal },
+        };
+        (0..=100).map(&mut truth).collect()
+    }
+
+    /// Which round is slow, and from which row on a round is when the state changes within it.
+    fn states(random: &mut fastrand::Rng) -> Vec<Box<dyn Fn(usize) -> bool>> {
+        let mut slow = random.bool();
+        (0..ROUNDS)
+            .map(|_| -> Box<dyn Fn(usize) -> bool> {
+                let before = slow;
+                if random.f64() < 0.15 {
+                    slow = !slow;
+                    let turn = random.usize(0..=100);
+                    return Box::new(move |row| (row >= turn) != before);
+                }
+                Box::new(move |_| before)
+            })
+            .collect()
+    }
+
+    /// All rows of one run, each with 4 % of scatter over rounds and 2 % that the whole run shares.
+    fn run(
+        truths: &[Truth],
+        added_ns: impl Fn(usize) -> f64,
+        random: &mut fastrand::Rng,
+    ) -> Vec<Times> {
+        let states = states(random);
+        let row = |(index, truth): (usize, &Truth)| {
+            let shared = 0.02 * normal(random);
+            let time = |(round, slow): (usize, &Box<dyn Fn(usize) -> bool>)| {
+                let slowdown = if slow(index) { truth.slowdown } else { 1.0 };
+                let scatter = (shared + 0.04 * (truth.noise)(random)).exp();
+                let even = truth.time_ns + added_ns(index);
+                (round as u32, even * slowdown * scatter)
+            };
+            states.iter().enumerate().map(time).collect()
+        };
+        truths.iter().enumerate().map(row).collect()
+    }
+
+    fn answers(before: &[Times], after: &[Times]) -> Vec<Comparison> {
+        let kind = Kind {
+            waiting: Waiting::Spins,
+            figure: Figure::Stream,
+        };
+        let series = |run: &'_ [Times], index: usize| (run[index].clone(), run[100].clone());
+        let rows: Vec<_> = (0..100)
+            .map(|index| (series(before, index), series(after, index)))
+            .collect();
+        let rows: Vec<SavedRow<'_>> = rows
+            .iter()
+            .enumerate()
+            .map(|(index, (before, after))| SavedRow {
+                kind,
+                before: SavedSeries {
+                    times: &before.0,
+                    limits: Some(&before.1),
+                },
+                after: SavedSeries {
+                    times: &after.0,
+                    limits: Some(&after.1),
+                },
+                floor: 0.03,
+                control: index < CONTROLS,
+            })
+            .collect();
+        compare_saves(&rows, 1)
+    }
+
+    #[test]
+    fn two_saves_of_one_build_show_no_difference_in_95_of_100_rows_though_the_machine_changes() {
+        let mut random = fastrand::Rng::with_seed(41);
+        for repeat in 0..20 {
+            let truths = truths(&mut random);
+            let before = run(&truths, |_| 0.0, &mut random);
+            let after = run(&truths, |_| 0.0, &mut random);
+            let answers = answers(&before, &after);
+            let quiet = |answer: &&Comparison| answer.verdict == Verdict::NoDetectableDifference;
+            let quiet = answers.iter().filter(quiet).count();
+            assert!(quiet >= 95, "{repeat}: {quiet}");
+        }
+    }
+
+    #[test]
+    fn two_hundred_nanoseconds_in_a_send_of_thirty_are_slower_though_the_machine_changes() {
+        let mut random = fastrand::Rng::with_seed(42);
+        for repeat in 0..20 {
+            let mut truths = truths(&mut random);
+            truths[CONTROLS..60]
+                .iter_mut()
+                .for_each(|truth| truth.time_ns = 30.0);
+            let before = run(&truths, |_| 0.0, &mut random);
+            let planted = |row: usize| {
+                if (CONTROLS..60).contains(&row) {
+                    200.0
+                } else {
+                    0.0
+                }
+            };
+            let after = run(&truths, planted, &mut random);
+            let answers = answers(&before, &after);
+            let slower = |answer: &Comparison| answer.verdict == Verdict::Slower;
+            assert!(
+                answers[CONTROLS..60].iter().all(slower),
+                "{repeat}: {:?}",
+                &answers[CONTROLS..60]
+            );
+            let others = answers[..CONTROLS].iter().chain(&answers[60..]);
+            let wrong = others.filter(|answer| is_difference(answer)).count();
+            assert!(wrong <= 3, "{repeat}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn drift_cancels_and_what_is_left_is_the_ratio() {
+        let limit = |slow: f64| (0..8).map(|round| (round, slow * 5.0)).collect::<Times>();
+        let times = |slow: f64| {
+            (0..8)
+                .map(|round| (round, slow * (10.0 + f64::from(round))))
+                .collect::<Times>()
+        };
+        let kind = Kind {
+            waiting: Waiting::Sleeps,
+            figure: Figure::RoundTrip,
+        };
+        let (fast, slow) = ((times(1.0), limit(1.0)), (times(3.5), limit(3.5)));
+        let row = |limits: bool| SavedRow {
+            kind,
+            before: SavedSeries {
+                times: &fast.0,
+                limits: limits.then_some(&fast.1),
+            },
+            after: SavedSeries {
+                times: &slow.0,
+                limits: limits.then_some(&slow.1),
+            },
+            floor: 0.05,
+            control: false,
+        };
+        let ratio = |limits| compare_saves(&[row(limits)], 1)[0].ratio.expect("rounds");
+        assert!((ratio(true) - 1.0).abs() < 1e-9);
+        assert!((ratio(false) - 3.5).abs() < 0.3);
+    }
+
+    #[test]
+    fn controls_that_moved_raise_the_floor_of_their_kind() {
+        let kind = |waiting| Kind {
+            waiting,
+            figure: Figure::Stream,
+        };
+        let series: Vec<Times> = [100.0, 130.0]
+            .map(|time| (0..10).map(|round| (round, time)).collect())
+            .into();
+        let saved = |index: usize| SavedSeries {
+            times: &series[index],
+            limits: None,
+        };
+        let row = |waiting, control: bool| SavedRow {
+            kind: kind(waiting),
+            before: saved(0),
+            after: saved(1),
+            floor: 0.05,
+            control,
+        };
+        let spins = row(Waiting::Spins, false);
+        let alone = compare_saves(&[spins], 1);
+        assert_eq!(alone[0].verdict, Verdict::Slower);
+        let mut still = row(Waiting::Spins, true);
+        still.after = saved(0);
+        let moved = row(Waiting::Sleeps, true);
+        // Its own kind's controls stood still.
+        let answers = compare_saves(&[spins, still, still, still, moved, moved, moved, moved], 1);
+        assert_eq!(answers[0].verdict, Verdict::Slower);
+        // Its own kind has too few, and the others moved.
+        let answers = compare_saves(&[spins, still, moved, moved, moved, moved], 1);
+        assert_eq!(answers[0].verdict, Verdict::NoDetectableDifference);
+    }
+}
