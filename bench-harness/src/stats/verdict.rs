@@ -248,3 +248,142 @@ pub(super) fn lns(values: &[f64]) -> Vec<f64> {
 fn larger(left: Option<f64>, right: Option<f64>) -> Option<f64> {
     left.into_iter().chain(right).max_by(f64::total_cmp)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(rounds: u32, time: impl Fn(u32) -> f64) -> Vec<(u32, f64)> {
+        (0..rounds).map(|round| (round, time(round))).collect()
+    }
+
+    /// As many equal questions about rounds that all show the same ratio.
+    fn verdicts(rounds: u32, ratio: f64, floor: f64, questions: usize) -> Vec<Comparison> {
+        let (numerator, denominator) = (series(rounds, |_| 10.0 * ratio), series(rounds, |_| 10.0));
+        let question = Question {
+            series: Series::Paired {
+                numerator: &numerator,
+                denominator: &denominator,
+            },
+            floor,
+        };
+        compare(&vec![question; questions], 1)
+    }
+
+    #[test]
+    fn a_difference_has_a_direction() {
+        assert_eq!(verdicts(8, 1.2, 0.1, 1)[0].verdict, Verdict::Slower);
+        assert_eq!(verdicts(8, 1.0 / 1.2, 0.1, 1)[0].verdict, Verdict::Faster);
+    }
+
+    #[test]
+    fn a_difference_within_the_floor_is_none_in_either_direction() {
+        for ratio in [1.19, 1.0 / 1.19] {
+            let answer = verdicts(8, ratio, 0.2, 1)[0];
+            assert!(answer.p_adjusted < SIGNIFICANCE);
+            assert_eq!(answer.verdict, Verdict::NoDetectableDifference);
+        }
+    }
+
+    #[test]
+    fn rounds_that_could_not_have_settled_so_many_questions_are_too_few() {
+        // The least p-value of 5 rounds is 2/32, that of 6 is 2/64, and that of 10 is 2/1024.
+        assert_eq!(verdicts(5, 9.0, 0.1, 1)[0].verdict, Verdict::TooFewRounds);
+        assert_eq!(verdicts(6, 9.0, 0.1, 1)[0].verdict, Verdict::Slower);
+        assert_eq!(verdicts(6, 9.0, 0.1, 2)[0].verdict, Verdict::TooFewRounds);
+        assert_eq!(verdicts(10, 9.0, 0.1, 25)[24].verdict, Verdict::Slower);
+        assert_eq!(
+            verdicts(10, 9.0, 0.1, 26)[25].verdict,
+            Verdict::TooFewRounds
+        );
+    }
+
+    #[test]
+    fn few_rounds_are_enough_if_the_other_questions_are_settled_first() {
+        let (long, short) = (series(12, |_| 20.0), series(6, |_| 20.0));
+        let denominator = series(12, |_| 10.0);
+        let question = |numerator| Question {
+            series: Series::Paired {
+                numerator,
+                denominator: &denominator,
+            },
+            floor: 0.1,
+        };
+        let answers = compare(&[question(&short), question(&long)], 1);
+        assert_eq!(answers[0].rounds, 6);
+        assert_eq!(answers[0].verdict, Verdict::Slower);
+        assert_eq!(answers[1].verdict, Verdict::Slower);
+    }
+
+    #[test]
+    fn rounds_without_a_usable_time_are_left_out() {
+        let unusable = [0.0, -1.0, f64::NAN, f64::INFINITY];
+        let numerator = series(12, |round| *unusable.get(round as usize).unwrap_or(&30.0));
+        let denominator = series(12, |round| if round == 11 { 0.0 } else { 10.0 });
+        let paired = Question {
+            series: Series::Paired {
+                numerator: &numerator,
+                denominator: &denominator,
+            },
+            floor: 0.1,
+        };
+        let nothing = Question {
+            series: Series::Unpaired {
+                numerator: &unusable,
+                denominator: &[1.0],
+            },
+            floor: 0.1,
+        };
+        let answers = compare(&[paired, nothing], 1);
+        assert_eq!(answers[0].rounds, 7);
+        assert!(
+            answers[0]
+                .ratio
+                .is_some_and(|ratio| (ratio - 3.0).abs() < 1e-9)
+        );
+        assert_eq!((answers[1].ratio, answers[1].rounds), (None, 0));
+        assert_eq!(answers[1].verdict, Verdict::TooFewRounds);
+        assert!(compare(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn unpaired_series_are_told_apart_by_their_ranks() {
+        let numerator: Vec<f64> = (0..8).map(|round| 20.0 + f64::from(round) / 10.0).collect();
+        let denominator: Vec<f64> = (0..8).map(|round| 10.0 + f64::from(round) / 10.0).collect();
+        let question = Question {
+            series: Series::Unpaired {
+                numerator: &numerator,
+                denominator: &denominator,
+            },
+            floor: 0.1,
+        };
+        let answer = compare(&[question], 1)[0];
+        assert_eq!(answer.verdict, Verdict::Slower);
+        assert!((answer.p_value - 2.0 / 12_870.0).abs() < 1e-12);
+        assert!(
+            answer
+                .interval
+                .is_some_and(|interval| interval.contains(2.0))
+        );
+    }
+
+    #[test]
+    fn a_comparison_survives_being_saved_and_speaks_in_words() {
+        let answer = verdicts(7, 1.5, 0.1, 3)[0];
+        let saved = serde_json::to_string(&answer).expect("a comparison is a plain object");
+        assert!(saved.contains("\"verdict\":\"slower\""), "{saved}");
+        assert_eq!(
+            serde_json::from_str::<Comparison>(&saved).expect("the same"),
+            answer
+        );
+        for verdict in [
+            Verdict::Faster,
+            Verdict::Slower,
+            Verdict::NoDetectableDifference,
+            Verdict::TooFewRounds,
+        ] {
+            let word = serde_json::to_string(&verdict).expect("a word");
+            assert_eq!(word, format!("\"{verdict}\""));
+        }
+    }
+}
