@@ -132,7 +132,7 @@ fn differences_to_leave_out(first: usize, second: usize) -> (usize, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simulated::{REPEATS, normal, share};
+    use super::super::simulated::{Draw, REPEATS, normal, share};
     use super::*;
 
     fn assert_close(left: f64, right: f64) {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_median_lies_inside_as_often_as_promised_whatever_the_distribution() {
-        let shapes: [(&str, fn(&mut fastrand::Rng) -> f64); 3] = [
+        let shapes: [(&str, Draw); 3] = [
             ("normal", normal),
             ("lognormal, median at one", |random| {
                 normal(random).exp() - 1.0

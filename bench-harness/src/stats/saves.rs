@@ -123,7 +123,7 @@ fn between_runs(kind: Kind, rows: &[Corrected]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::noise::{Figure, Waiting};
-    use super::super::simulated::{heavy, is_difference, normal};
+    use super::super::simulated::{Draw, heavy, is_difference, normal};
     use super::super::verdict::Verdict;
     use super::*;
 
@@ -140,7 +140,7 @@ mod tests {
         time_ns: f64,
         /// How much slower the machine's slow state makes it.
         slowdown: f64,
-        noise: fn(&mut fastrand::Rng) -> f64,
+        noise: Draw,
     }
 
     /// The rows, and after them the limit.
@@ -153,20 +153,35 @@ mod tests {
         (0..=100).map(&mut truth).collect()
     }
 
-    /// Which round is slow, and from which row on a round is when the state changes within it.
-    fn states(random: &mut fastrand::Rng) -> Vec<Box<dyn Fn(usize) -> bool>> {
+    /// The machine during one round.
+    struct State {
+        slow_at_first: bool,
+        /// From which row on it is in the other state.
+        turn: usize,
+    }
+
+    impl State {
+        fn is_slow(&self, row: usize) -> bool {
+            (row >= self.turn) != self.slow_at_first
+        }
+    }
+
+    fn states(random: &mut fastrand::Rng) -> Vec<State> {
         let mut slow = random.bool();
-        (0..ROUNDS)
-            .map(|_| -> Box<dyn Fn(usize) -> bool> {
-                let before = slow;
-                if random.f64() < 0.15 {
-                    slow = !slow;
-                    let turn = random.usize(0..=100);
-                    return Box::new(move |row| (row >= turn) != before);
-                }
-                Box::new(move |_| before)
-            })
-            .collect()
+        let round = |_| {
+            let slow_at_first = slow;
+            let turns = random.f64() < 0.15;
+            slow ^= turns;
+            State {
+                slow_at_first,
+                turn: if turns {
+                    random.usize(0..=100)
+                } else {
+                    usize::MAX
+                },
+            }
+        };
+        (0..ROUNDS).map(round).collect()
     }
 
     /// All rows of one run, each with 4 % of scatter over rounds and 6 % that the whole run shares.
@@ -178,8 +193,12 @@ mod tests {
         let states = states(random);
         let row = |(index, truth): (usize, &Truth)| {
             let shared = 0.06 * normal(random);
-            let time = |(round, slow): (usize, &Box<dyn Fn(usize) -> bool>)| {
-                let slowdown = if slow(index) { truth.slowdown } else { 1.0 };
+            let time = |(round, state): (usize, &State)| {
+                let slowdown = if state.is_slow(index) {
+                    truth.slowdown
+                } else {
+                    1.0
+                };
                 let scatter = (shared + 0.04 * (truth.noise)(random)).exp();
                 let even = truth.time_ns + added_ns(index);
                 (round as u32, even * slowdown * scatter)

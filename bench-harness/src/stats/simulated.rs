@@ -28,10 +28,13 @@ pub(super) fn is_difference(answer: &Comparison) -> bool {
     matches!(answer.verdict, Verdict::Faster | Verdict::Slower)
 }
 
+/// Draws a value of a distribution.
+pub(super) type Draw = fn(&mut fastrand::Rng) -> f64;
+
 /// How the rounds of one contender scatter.
 #[derive(Clone, Copy)]
 struct Noise {
-    innovation: fn(&mut fastrand::Rng) -> f64,
+    innovation: Draw,
     /// Of successive rounds of one contender.
     correlation: f64,
 }
@@ -83,7 +86,7 @@ fn false_families(noise: Noise, rounds: u32, contenders: usize) -> f64 {
 
 #[test]
 fn fewer_than_one_family_in_twenty_is_wrong_whatever_the_tails_and_the_correlation() {
-    for innovation in [normal as fn(&mut fastrand::Rng) -> f64, heavy] {
+    for innovation in [normal as Draw, heavy] {
         for correlation in [0.0, 0.3, 0.6] {
             for (rounds, contenders) in [(9, 1), (12, 20), (16, 10)] {
                 let noise = Noise {
@@ -133,7 +136,9 @@ fn a_pair_holds_its_own_in_nineteen_runs_of_twenty_and_not_in_all() {
         };
         share(|| {
             let (one, mut twin) = (noise.times(12, &mut random), noise.times(12, &mut random));
-            twin.iter_mut().for_each(|(_, time)| *time *= factor);
+            for (_, time) in &mut twin {
+                *time *= factor;
+            }
             NoiseFloor::of_pair(&one, &twin).is_some_and(|floor| floor.holds_its_own())
         })
     };
