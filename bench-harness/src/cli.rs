@@ -8,6 +8,7 @@ use parse_size::Config as SizeParser;
 
 use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
+use crate::measure::schedule::Arrivals;
 use crate::payload::Frame;
 
 /// The hidden subcommand of a measured process.
@@ -16,12 +17,16 @@ pub const SIDE_COMMAND: &str = "side";
 /// The longest message that is measured, in bytes.
 pub const SIZE_MAX: usize = 1 << 20;
 
+/// The highest rate of paced messages, a second.
+pub const RATE_MAX: u64 = 100_000_000;
+
 /// Measures IPC mechanisms between two real processes, and verifies every message.
 ///
 /// Without a subcommand it does what `run` does.
 ///
-/// Exit codes: 0 fine; 2 usage; 4 messages were lost, duplicated, reordered or corrupted; 5 a contender was unavailable
-/// under --require-all; 6 input or output, or a contender failed; 130 interrupted.
+/// Exit codes: 0 fine; 1 worse than the baseline; 2 usage; 3 the machine was refused under --strict; 4 messages were lost, duplicated,
+/// reordered or corrupted; 5 a contender was unavailable under --require-all; 6 input or output, or a contender failed;
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -36,10 +41,32 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure the contenders, side by side
+    /// Measure the contenders side by side: streams, round trips, and one-way latency at a fixed rate
     Run(Box<RunArgs>),
+    /// Measure round trips only: one message there and back, again and again (closed loop)
+    Rtt(Box<CommonArgs>),
+    /// Measure streams only: messages as fast as they go
+    Stream(Box<StreamArgs>),
+    /// Measure one-way latency at a fixed rate, from the moment a message was due (open loop)
+    Paced(Box<PacedArgs>),
+    /// Measure one-way latency at growing rates, up to saturation
+    Curve(Box<CurveArgs>),
+    /// Measure streams and round trips at several sizes
+    Sweep(Box<CommonArgs>),
+    /// Measure streams with several producers and consumers
+    Fan(Box<FanCommandArgs>),
+    /// Measure the latency of a message after the link was idle for a while
+    Wake(Box<WakeArgs>),
+    /// Measure the round trip between each pair of cores
+    Topo(Box<CommonArgs>),
+    /// Do what `run` does, and save the results
+    Save(Box<SaveArgs>),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
+    /// Print a script that completes the command line in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
     /// Be one of the measured processes
     #[command(name = SIDE_COMMAND, hide = true)]
     Side,
@@ -57,17 +84,21 @@ pub enum Output {
 /// How many processes there are on each side of a link.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FanArgs {
-    /// Processes that send, all over one link; with more than one on a side there are streams and no round trips
+    /// Processes that send, all over one link; with more than one on a side there are streams only
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
     pub producers: u32,
 
     /// Processes that receive, all over the same link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
     pub consumers: u32,
+
+    /// Stop one more process in the middle of a message for the whole run, and tell how much that costs the others
+    #[arg(long, value_enum, value_name = "WHO", conflicts_with = "payload")]
+    pub stopped: Option<Stopped>,
 }
 
-impl From<FanArgs> for Fan {
-    fn from(args: FanArgs) -> Self {
+impl From<&FanArgs> for Fan {
+    fn from(args: &FanArgs) -> Self {
         Self {
             producers: args.producers,
             consumers: args.consumers,
@@ -75,11 +106,120 @@ impl From<FanArgs> for Fan {
     }
 }
 
+/// When paced messages are due.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PaceArgs {
+    /// Paced messages a second, as in 10k or 1M
+    #[arg(long, value_name = "RATE", default_value = "10k", value_parser = parse_rate)]
+    pub rate: u64,
+
+    /// How the moments lie at which paced messages are due
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Arrivals::Poisson)]
+    pub arrivals: Arrivals,
+}
+
 /// The options of `run`.
 #[derive(Debug, Clone, Args)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct RunArgs {
-    /// Measure less: under 15 seconds for all contenders instead of under 60
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Several processes on a side.
+    #[command(flatten)]
+    pub fan: FanArgs,
+    /// When paced messages are due.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+}
+
+/// The options of `stream`.
+#[derive(Debug, Clone, Args)]
+pub struct StreamArgs {
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Several processes on a side.
+    #[command(flatten)]
+    pub fan: FanArgs,
+}
+
+/// The options of `paced`.
+#[derive(Debug, Clone, Args)]
+pub struct PacedArgs {
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// When the messages are due.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+}
+
+/// The options of `curve`.
+#[derive(Debug, Clone, Args)]
+pub struct CurveArgs {
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Messages a second, as in 1k,10k,100k; rates above one that saturates a contender are left out for it
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "1k,10k,30k,100k,300k,1M,3M,10M",
+        value_parser = parse_rate
+    )]
+    pub rates: Vec<u64>,
+
+    /// How the moments lie at which messages are due
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Arrivals::Poisson)]
+    pub arrivals: Arrivals,
+}
+
+/// The options of `fan`.
+#[derive(Debug, Clone, Args)]
+pub struct FanCommandArgs {
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Numbers of processes that send; each is measured with each number of those that receive
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub producers: Vec<u32>,
+
+    /// Numbers of processes that receive
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub consumers: Vec<u32>,
+}
+
+/// The options of `wake`.
+#[derive(Debug, Clone, Args)]
+pub struct WakeArgs {
+    /// What all measuring commands have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// How long the link is idle before each message, as in 10us,1ms
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10us,100us,1ms,10ms", value_parser = parse_gap)]
+    pub gaps: Vec<Duration>,
+}
+
+/// The options of `save`.
+#[derive(Debug, Clone, Args)]
+pub struct SaveArgs {
+    /// Where to; what is there already is replaced only by complete results
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What is measured.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What all measuring commands have.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct CommonArgs {
+    /// Measure less, in about a quarter of the time
     #[arg(long)]
     pub quick: bool,
 
@@ -91,27 +231,19 @@ pub struct RunArgs {
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
 
-    /// Sizes of the messages in bytes, as in 64,1K,64K (K = 1024)
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64", value_parser = parse_message_size)]
+    /// Sizes of the messages in bytes, as in 64,1K,64K (K = 1024) [default: 64; of sweep 8,64,512,4K,32K,256K]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_message_size)]
     pub size: Vec<usize>,
-
-    /// Several processes on a side.
-    #[command(flatten)]
-    pub fan: FanArgs,
 
     /// How long each window lasts, as in 50ms [default: what the time for the whole run allows]
     #[arg(long, value_name = "TIME", value_parser = parse_window)]
     pub duration: Option<Duration>,
 
-    /// How often each contender is measured; a figure is the median [default: 7, with --quick or --payload 3]
+    /// How often each contender is measured; a figure is the median [default: 11, with --quick 3; else as the command needs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 
-    /// Stop one more process in the middle of a message for the whole run, and tell how much that costs the others
-    #[arg(long, value_enum, value_name = "WHO", conflicts_with = "payload")]
-    pub stopped: Option<Stopped>,
-
-    /// Makes the same order of contenders again [default: a new one, printed]
+    /// Makes the same order of contenders and the same moments again [default: a new one, printed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
     pub seed: Option<u64>,
 
@@ -119,12 +251,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub cpus: Option<Vec<usize>>,
 
+    /// The contender that the others are compared with, by its full name
+    #[arg(long, value_name = "NAME", default_value = "pipe/park")]
+    pub reference: String,
+
     /// Check ten times as many messages before the windows, in every round
     #[arg(long)]
     pub verify: bool,
 
     /// Send the records of this file as the messages; it must not change meanwhile
-    #[arg(long, value_name = "FILE", requires = "frame", conflicts_with_all = ["size", "duration", "verify", "plant_fault"])]
+    #[arg(long, value_name = "FILE", requires = "frame", conflicts_with_all = ["size", "plant_fault"])]
     pub payload: Option<PathBuf>,
 
     /// What a record of the file is: `line` (with its line feed), `fixed=N` or `len32` (little-endian length first)
@@ -135,25 +271,61 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 
+    /// All columns of the table, however wide it is
+    #[arg(long)]
+    pub wide: bool,
+
+    /// Refuse to measure where the machine makes the figures meaningless (what `doctor` calls FAIL)
+    #[arg(long)]
+    pub strict: bool,
+
     /// Fail if a contender is unavailable
     #[arg(long)]
     pub require_all: bool,
 
+    /// What goes wrong on purpose.
+    #[command(flatten)]
+    pub plants: PlantArgs,
+}
+
+/// What goes wrong on purpose, to see that it is noticed.
+#[derive(Debug, Clone, Args)]
+pub struct PlantArgs {
     /// Commit a fault on purpose in the check before the windows, to see that it is noticed
     #[arg(long, value_enum, value_name = "FAULT")]
     pub plant_fault: Option<Fault>,
+
+    /// Let each receiver do nothing for so long, once in each window, to see which figures show it; as in 50ms
+    #[arg(long, value_name = "TIME", value_parser = parse_window)]
+    pub plant_stall: Option<Duration>,
+
+    /// Let each send take so much longer, to see that the figures show it; as in 200ns
+    #[arg(long, value_name = "TIME", value_parser = parse_delay)]
+    pub plant_delay: Option<Duration>,
 }
 
 /// The options of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Several processes on a side.
-    #[command(flatten)]
-    pub fan: FanArgs,
+    /// Processes that send, all over one link
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub producers: u32,
+
+    /// Processes that receive, all over the same link
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
+    pub consumers: u32,
 
     /// How the list looks
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// The options of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 fn parse_message_size(text: &str) -> Result<usize, String> {
@@ -169,15 +341,43 @@ fn parse_message_size(text: &str) -> Result<usize, String> {
     Ok(size as usize)
 }
 
-fn parse_window(text: &str) -> Result<Duration, String> {
-    const SHORTEST: Duration = Duration::from_millis(1);
-    const LONGEST: Duration = Duration::from_secs(60);
-    let window = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a window is a time, as in 50ms"))?;
-    if window < SHORTEST || window > LONGEST {
-        return Err("a window lasts from 1ms to 60s".to_owned());
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let rate = SizeParser::new()
+        .with_decimal()
+        .parse_size(text)
+        .map_err(|error| format!("{error}; a rate is a number of messages a second, as in 10k"))?;
+    if rate == 0 || rate > RATE_MAX {
+        return Err(format!(
+            "{rate} messages a second are out of range; a rate is from 1 to {RATE_MAX}"
+        ));
     }
-    Ok(window)
+    Ok(rate)
+}
+
+fn parse_time(text: &str, range: (Duration, Duration), what: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; {what} is a time, as in 50ms"))?;
+    let (shortest, longest) = range;
+    if time < shortest || time > longest {
+        let [shortest, longest] = [shortest, longest].map(humantime::format_duration);
+        return Err(format!("{what} lasts from {shortest} to {longest}"));
+    }
+    Ok(time)
+}
+
+fn parse_window(text: &str) -> Result<Duration, String> {
+    let range = (Duration::from_millis(1), Duration::from_secs(60));
+    parse_time(text, range, "a window")
+}
+
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    let range = (Duration::from_nanos(1), Duration::from_millis(10));
+    parse_time(text, range, "a delay")
+}
+
+fn parse_gap(text: &str) -> Result<Duration, String> {
+    let range = (Duration::from_micros(1), Duration::from_secs(1));
+    parse_time(text, range, "a gap")
 }
 
 #[cfg(test)]
@@ -205,12 +405,13 @@ mod tests {
             "--size 64,1K,64K --cpus 0,1",
             "run --size 64,1K,64K --cpus 0,1",
         ] {
-            let args = run_args(line).unwrap();
+            let args = run_args(line).unwrap().common;
             assert_eq!(args.size, [64, 1024, 65536]);
             assert_eq!(args.cpus, Some(vec![0, 1]));
         }
-        assert_eq!(run_args("").unwrap().size, [64]);
-        assert_eq!(run_args("--size 1M").unwrap().size, [SIZE_MAX]);
+        assert!(run_args("").unwrap().common.size.is_empty());
+        assert_eq!(run_args("--size 1M").unwrap().common.size, [SIZE_MAX]);
+        assert_eq!(run_args("--rate 20k").unwrap().pace.rate, 20_000);
     }
 
     #[test]
@@ -219,9 +420,15 @@ mod tests {
             ("--size 0", "1 to 1048576 bytes"),
             ("--size 2M", "1 to 1048576 bytes"),
             ("--size big", "as in 64 or 4K"),
-            ("--duration 0ms", "from 1ms to 60s"),
+            ("--duration 0ms", "from 1ms to 1m"),
             ("--duration soon", "as in 50ms"),
             ("--rounds 0", "1..=1000"),
+            ("--rate 0", "from 1 to 100000000"),
+            ("--rate often", "as in 10k"),
+            ("wake --gaps 1ns", "from 1us to 1s"),
+            ("curve --rates 1k,x", "as in 10k"),
+            ("fan --producers 1,40", "1..=32"),
+            ("--plant-delay 1s", "from 1ns to 10ms"),
             ("--producers 0", "1..=32"),
             ("--stopped nobody", "[possible values: producer, consumer]"),
             ("--stopped producer --payload x --frame line", "--payload"),
@@ -240,13 +447,14 @@ mod tests {
 
     #[test]
     fn one_sends_and_one_receives_unless_told() {
-        assert_eq!(Fan::from(run_args("").unwrap().fan), Fan::PAIR);
-        let fan = Fan::from(run_args("--producers 3 --consumers 2").unwrap().fan);
+        assert_eq!(Fan::from(&run_args("").unwrap().fan), Fan::PAIR);
+        let fan = Fan::from(&run_args("--producers 3 --consumers 2").unwrap().fan);
         assert_eq!((fan.producers, fan.consumers), (3, 2));
     }
 
     #[test]
     fn a_window_is_a_time() {
         assert_eq!(parse_window("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(parse_gap("10us"), Ok(Duration::from_micros(10)));
     }
 }

@@ -1,7 +1,8 @@
 //! The one clock of all measurements: `CLOCK_MONOTONIC` in whole nanoseconds, the same in every process.
 
 use nix::time::{ClockId, clock_getres, clock_gettime};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since an arbitrary moment that is the same for all processes of the machine.
 ///
@@ -14,7 +15,7 @@ pub fn now_ns() -> u64 {
 }
 
 /// What the clock itself costs. Printed, never subtracted.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[allow(clippy::struct_field_names)] // The unit belongs into each name.
 pub struct ClockProfile {
     /// Time that one reading takes, in nanoseconds: the mean of many.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::shared::Side;
@@ -88,7 +89,7 @@ impl From<Side> for Seat {
 }
 
 /// One more process at a link, that is stopped in the middle of a message while the others are measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stopped {
     /// It sends: it has claimed the place of a message and not committed it.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fan::{Fan, Seat, Stopped};
 use crate::measure::integrity::{Arrived, Ending, Tally};
-use crate::measure::latency::Latency;
+use crate::measure::latency::Distribution;
 use crate::measure::pattern::Lengths;
+use crate::measure::schedule::Pace;
 use crate::measure::usage::Usage;
 use crate::payload::Frame;
 use crate::transport::Ticket;
@@ -39,8 +40,28 @@ pub struct Job {
     pub back: Option<Ticket>,
     /// How long a call may block beyond what a window needs.
     pub patience_ns: u64,
+    /// What goes wrong on purpose.
+    pub plants: Plants,
     /// What to do.
     pub task: Task,
+}
+
+/// What goes wrong on purpose, to see that the figures show it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plants {
+    /// Each send takes so much longer, in nanoseconds.
+    pub delay_ns: u64,
+    /// Once in each window the receiver does nothing for so long, in nanoseconds.
+    pub stall_ns: u64,
+    /// So long after the beginning of the window.
+    pub stall_after_ns: u64,
+}
+
+impl Plants {
+    /// Whether everything is as it should be.
+    pub fn is_none(&self) -> bool {
+        self.delay_ns == 0 && self.stall_ns == 0
+    }
 }
 
 /// What to do with the links.
@@ -58,24 +79,81 @@ pub enum Task {
     },
     /// Measure.
     Measure {
-        /// How long the messages are.
-        message_len: usize,
-        /// How long each window of the stream lasts; none is measured without.
-        stream_window_ns: Option<u64>,
-        /// How long the window of the round trip lasts; none is measured without.
-        round_trip_window_ns: Option<u64>,
+        /// What the messages are.
+        source: Source,
+        /// What is measured, in this order.
+        probes: Vec<Probe>,
     },
     /// Get into the middle of a message and stop there. Whoever does this is no part of the fan.
     Hold {
         /// In the middle of what.
         who: Stopped,
     },
-    /// Send the records of a file.
-    Payload {
+}
+
+impl Task {
+    fn probes(&self) -> &[Probe] {
+        match self {
+            Self::Measure { probes, .. } => probes,
+            _ => &[],
+        }
+    }
+
+    /// How long each of the two windows of a stream lasts, if one is measured.
+    pub fn stream_window_ns(&self) -> Option<u64> {
+        self.probes().iter().find_map(|probe| match probe {
+            Probe::Stream { window_ns } => Some(*window_ns),
+            _ => None,
+        })
+    }
+
+    /// How long the window of the round trips lasts, if they are measured.
+    pub fn round_trip_window_ns(&self) -> Option<u64> {
+        self.probes().iter().find_map(|probe| match probe {
+            Probe::RoundTrip { window_ns } => Some(*window_ns),
+            _ => None,
+        })
+    }
+}
+
+/// What the messages of a window are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Made up, all of this length.
+    Pattern {
+        /// In bytes.
+        len: usize,
+    },
+    /// The records of a file, over and over again.
+    File {
         /// The file.
         file: PathBuf,
         /// What a record is.
         frame: Frame,
+    },
+}
+
+/// One thing that is measured over the links of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// As fast as it goes, in both regimes.
+    Stream {
+        /// How long each of the two windows lasts.
+        window_ns: u64,
+    },
+    /// There and back.
+    RoundTrip {
+        /// How long the window lasts.
+        window_ns: u64,
+    },
+    /// One way, by the clock.
+    Paced {
+        /// How long the window lasts.
+        window_ns: u64,
+        /// When the messages are due.
+        pace: Pace,
     },
 }
 
@@ -105,8 +183,8 @@ pub enum RunKind {
     Working,
     /// One message there and back, again and again.
     RoundTrip,
-    /// The records of a file.
-    Payload,
+    /// Messages at the moments at which they are due.
+    Paced,
 }
 
 /// One side's account of one run.
@@ -130,8 +208,19 @@ pub struct RunReport {
     pub ending: Ending,
     /// What it cost this side.
     pub usage: Usage,
-    /// The times of the round trips.
-    pub latency: Option<Latency>,
+    /// The times of the round trips, or of the way there.
+    pub times: Option<Distribution>,
+    /// How much later than it was due the last message arrived: of messages that are due at given moments.
+    pub lateness: Option<Lateness>,
+}
+
+/// How far a paced run fell behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// From the first moment at which a message was due to the last one.
+    pub planned_ns: u64,
+    /// From the last such moment to the last message's arrival.
+    pub late_ns: u64,
 }
 
 /// All that a measured process has to say.

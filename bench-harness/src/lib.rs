@@ -17,6 +17,7 @@ pub mod results;
 pub mod runner;
 pub mod scenario;
 pub mod shared;
+pub mod stats;
 pub mod transport;
 
 use std::io;

@@ -7,7 +7,8 @@ use std::io;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::utsname::uname;
 use nix::unistd::Pid;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockProfile;
 
@@ -113,7 +114,7 @@ pub fn show_cores(cores: &[usize]) -> String {
 }
 
 /// What is printed about the machine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// The processor's name.
     pub cpu: String,
@@ -136,9 +137,9 @@ pub struct Environment {
     /// What the clock costs.
     pub clock: ClockProfile,
     /// The architecture.
-    pub architecture: &'static str,
+    pub architecture: String,
     /// The version of the harness.
-    pub harness_version: &'static str,
+    pub harness_version: String,
 }
 
 impl Environment {
@@ -168,8 +169,8 @@ impl Environment {
             load_average: load_average(),
             clock_source: clock_source(),
             clock: ClockProfile::measure(),
-            architecture: std::env::consts::ARCH,
-            harness_version: env!("CARGO_PKG_VERSION"),
+            architecture: std::env::consts::ARCH.to_owned(),
+            harness_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 }

@@ -40,6 +40,34 @@ impl Placement {
         Ok(Self { pool })
     }
 
+    /// All cores, or those that were asked for: of rows that name theirs.
+    ///
+    /// # Errors
+    /// One sentence, when a core that was asked for can't be had, or there is only one.
+    pub fn all(asked: Option<&[usize]>, allowed: &[usize]) -> Result<Self, String> {
+        let pool = asked.unwrap_or(allowed).to_vec();
+        if let Some(cpu) = pool.iter().find(|cpu| !allowed.contains(cpu)) {
+            return Err(format!(
+                "--cpus names core {cpu} and this process may use only {}; choose some of those",
+                show_cores(allowed)
+            ));
+        }
+        if pool.len() < 2 {
+            return Err(format!(
+                "pairs of cores need two at least, and there is only {}; allow this process more, or name more with --cpus",
+                show_cores(&pool)
+            ));
+        }
+        Ok(Self { pool })
+    }
+
+    /// These two.
+    pub fn pair(cores: [usize; 2]) -> Self {
+        Self {
+            pool: cores.to_vec(),
+        }
+    }
+
     /// The cores that the user named for more than two processes.
     fn named(asked: &[usize], allowed: &[usize], fan: Fan) -> Result<Self, String> {
         let processes = fan.processes();

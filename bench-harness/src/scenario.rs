@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 
-use crate::cli::RunArgs;
-use crate::entry::{Entry, entries, with_stopped};
-use crate::fan::{Fan, Stopped};
-use crate::job::Fault;
+use crate::cli::CommonArgs;
+use crate::design::{Design, Material};
+use crate::entry::Entry;
+use crate::fan::Fan;
+use crate::job::{Fault, Plants, Probe, Source};
 use crate::machine::{allowed_cores, siblings};
 use crate::measure::crowd_check::LEN_MIN;
+use crate::measure::schedule::Pace;
 use crate::payload::{Frame, Profile, Records};
 use crate::placement::Placement;
 use crate::transport::LinkShape;
@@ -22,15 +24,8 @@ const CAPACITY: usize = 1024;
 const CAPACITY_BYTES_MAX: usize = 16 << 20;
 /// The fewest messages that a link holds.
 const CAPACITY_MIN: usize = 16;
-
-/// How long the windows last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Windows {
-    /// Each of the two of the stream.
-    pub stream: Duration,
-    /// The one of the round trip.
-    pub round_trip: Duration,
-}
+/// The fewest messages of a paced window, however long it then is.
+const PACED_MIN: u32 = 25;
 
 /// A file whose records are the messages.
 #[derive(Debug, Clone)]
@@ -46,6 +41,8 @@ pub struct PayloadPlan {
 /// The plan.
 #[derive(Debug)]
 pub struct Plan {
+    /// What is measured.
+    pub design: Design,
     /// The rows of the report.
     pub entries: Vec<Entry>,
     /// The sizes that were asked for, or with a payload the length of its longest record.
@@ -54,22 +51,22 @@ pub struct Plan {
     pub rounds: u32,
     /// Makes the order in each round.
     pub seed: u64,
-    /// How many processes send and receive.
-    pub fan: Fan,
-    /// One more, that is stopped in the middle of a message.
-    pub stopped: Option<Stopped>,
+    /// The row that others are compared with, by its full name.
+    pub reference: String,
     /// The measured cores.
     pub placement: Placement,
     /// All cores that this process may use.
     pub allowed_cores: Vec<usize>,
-    /// How long the windows last.
-    pub windows: Windows,
-    /// After so long no further round is begun; only where the user left the times to us.
+    /// How long a window lasts.
+    pub window: Duration,
+    /// After so long no further round is begun, where the user left the times to us; and nothing is repeated.
     pub time_limit: Option<Duration>,
     /// Whether to check more, in every round.
     pub verify: bool,
     /// A fault to commit.
     pub fault: Option<Fault>,
+    /// What else goes wrong on purpose.
+    pub plants: Plants,
     /// A file instead of made-up messages.
     pub payload: Option<PayloadPlan>,
 }
@@ -88,57 +85,62 @@ impl Plan {
     ///
     /// # Errors
     /// One sentence with the value, the limit and the remedy.
-    pub fn resolve(args: &RunArgs) -> Result<Self, PlanError> {
+    pub fn resolve(design: Design, args: &CommonArgs) -> Result<Self, PlanError> {
         let payload = args
             .payload
             .as_ref()
             .zip(args.frame)
             .map(plan_payload)
             .transpose()?;
-        let fan = Fan::from(args.fan);
-        check_fan(fan, args, payload.is_some()).map_err(PlanError::Usage)?;
-        let chosen = select(contenders(), &args.contender, &args.exclude)?;
         let sizes = match &payload {
+            None if args.size.is_empty() => design.default_sizes().to_vec(),
             None => distinct(&args.size),
             Some(payload) => vec![payload.profile.len_max],
         };
-        let entries = match &payload {
-            None => with_stopped(entries(&chosen, &sizes, fan), args.stopped),
-            Some(payload) => payload_entries(&chosen, payload)?,
-        };
+        for fan in design.fans() {
+            check_fan(fan, &sizes, payload.is_some()).map_err(PlanError::Usage)?;
+        }
+        let all = contenders();
+        check_reference(&args.reference, &all)?;
+        let chosen = choose(&design, args, all)?;
         let allowed = allowed_cores()
             .map_err(|error| PlanError::Input(format!("the cores can't be told: {error}")))?;
-        let placement = Placement::choose(args.cpus.as_deref(), &allowed, fan, siblings)
-            .map_err(PlanError::Usage)?;
-        let budget = if args.quick {
-            Budget::QUICK
-        } else {
-            Budget::FULL
+        let entries = design.rows(&Material {
+            contenders: &chosen,
+            sizes: &sizes,
+            cores: args.cpus.as_ref().unwrap_or(&allowed),
+        });
+        let entries = match &payload {
+            None => entries,
+            Some(_) => carrying(entries)?,
         };
-        let default_rounds = if payload.is_some() { 3 } else { budget.rounds };
-        let rounds = args.rounds.unwrap_or(default_rounds);
-        let size_count = sizes.len() as u32;
-        let windows = match args.duration {
-            Some(window) => Windows {
-                stream: window,
-                round_trip: window,
-            },
-            None => budget.windows(&entries, rounds, size_count),
-        };
+        if entries.is_empty() {
+            let command = design.command();
+            return Err(PlanError::Usage(format!(
+                "nothing of what was chosen can be measured by `{command}`; choose other contenders, or other cores"
+            )));
+        }
+        let placement = place(&design, args, &allowed).map_err(PlanError::Usage)?;
+        let budget = design.budget(args, sizes.len());
+        let rounds = args.rounds.unwrap_or(budget.rounds);
+        let window = args
+            .duration
+            .unwrap_or_else(|| budget.window(&entries, rounds));
         let is_ours = args.duration.is_none() && args.rounds.is_none() && payload.is_none();
         Ok(Self {
+            design,
             entries,
             sizes,
             rounds,
             seed: args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
-            fan,
-            stopped: args.stopped,
+            reference: args.reference.clone(),
             placement,
             allowed_cores: allowed,
-            windows,
-            time_limit: (is_ours && !args.verify).then(|| budget.limit * size_count),
+            window,
+            time_limit: (is_ours && !args.verify).then_some(budget.limit),
             verify: args.verify,
-            fault: args.plant_fault,
+            fault: args.plants.plant_fault,
+            plants: plants(args, window),
             payload,
         })
     }
@@ -156,6 +158,88 @@ impl Plan {
             fan: entry.fan,
         }
     }
+
+    /// Whether some of its processes share a core.
+    pub fn is_crowded(&self, entry: &Entry) -> bool {
+        let placement = entry.cores.map(Placement::pair);
+        let placement = placement.as_ref().unwrap_or(&self.placement);
+        placement.is_crowded(entry.fan)
+    }
+
+    /// What the messages of that entry are.
+    pub fn source(&self, entry: &Entry) -> Source {
+        match &self.payload {
+            None => Source::Pattern { len: entry.size },
+            Some(payload) => Source::File {
+                file: payload.file.clone(),
+                frame: payload.frame,
+            },
+        }
+    }
+
+    /// What is measured of that entry in a round.
+    pub fn probes(&self, entry: &Entry, round: u32) -> Vec<Probe> {
+        let window_ns = self.window.as_nanos() as u64;
+        let wanted = entry.wanted;
+        let stream = wanted.stream.then_some(Probe::Stream { window_ns });
+        let round_trip = wanted.round_trip.then_some(Probe::RoundTrip { window_ns });
+        let paced = wanted.paced.map(|pace| Probe::Paced {
+            window_ns: self.paced_window(pace).as_nanos() as u64,
+            pace: Pace {
+                // The same for all contenders of a round.
+                seed: self.seed.wrapping_add(u64::from(round)),
+                ..pace
+            },
+        });
+        [stream, round_trip, paced].into_iter().flatten().collect()
+    }
+
+    /// How long a paced window lasts: long enough for some messages.
+    pub fn paced_window(&self, pace: Pace) -> Duration {
+        let gap = Duration::from_secs_f64(1.0 / pace.rate_per_second.max(1) as f64);
+        self.window.max(gap * PACED_MIN)
+    }
+}
+
+fn place(design: &Design, args: &CommonArgs, allowed: &[usize]) -> Result<Placement, String> {
+    let widest = design
+        .fans()
+        .into_iter()
+        .max_by_key(|fan| fan.processes())
+        .unwrap_or_default();
+    match design {
+        // Its rows name their cores.
+        Design::Topology => Placement::all(args.cpus.as_deref(), allowed),
+        _ => Placement::choose(args.cpus.as_deref(), allowed, widest, siblings),
+    }
+}
+
+fn plants(args: &CommonArgs, window: Duration) -> Plants {
+    let nanoseconds = |time: Option<Duration>| time.unwrap_or_default().as_nanos() as u64;
+    Plants {
+        delay_ns: nanoseconds(args.plants.plant_delay),
+        stall_ns: nanoseconds(args.plants.plant_stall),
+        stall_after_ns: nanoseconds(Some(window / 4)),
+    }
+}
+
+fn check_reference(name: &str, all: &[Contender]) -> Result<(), PlanError> {
+    if all.iter().any(|contender| contender.full_name() == name) {
+        return Ok(());
+    }
+    Err(PlanError::Usage(format!(
+        "--reference '{name}' is none of the {} contenders; give a full name as `bench-harness list` shows it",
+        all.len()
+    )))
+}
+
+fn choose(design: &Design, args: &CommonArgs, all: Vec<Contender>) -> Result<Vec<Contender>, PlanError> {
+    if !args.contender.is_empty() {
+        return select(all, &args.contender, &args.exclude);
+    }
+    let own = |&name: &&str| name.to_owned();
+    let only: Vec<String> = design.default_contenders().iter().map(own).collect();
+    select(all, &only, &args.exclude)
 }
 
 /// How many messages of a size a link is to hold: as equal for all as can be, within bounds for the memory.
@@ -163,56 +247,8 @@ pub fn capacity_for(size: usize) -> usize {
     (CAPACITY_BYTES_MAX / size.max(1)).clamp(CAPACITY_MIN, CAPACITY)
 }
 
-/// How the time of a run is shared out.
-struct Budget {
-    /// What the sessions together may take.
-    sessions: Duration,
-    /// After so long no further round is begun.
-    limit: Duration,
-    rounds: u32,
-}
-
-impl Budget {
-    const FULL: Self = Self {
-        sessions: Duration::from_secs(42),
-        limit: Duration::from_secs(54),
-        rounds: 7,
-    };
-    const QUICK: Self = Self {
-        sessions: Duration::from_secs(9),
-        limit: Duration::from_secs(13),
-        rounds: 3,
-    };
-    /// Starting and ending a process, and its part of their links.
-    const OVERHEAD: Duration = Duration::from_micros(7_500);
-    /// A window needs trials before it, which take about a third as long again.
-    const WITH_TRIALS: f64 = 1.3;
-    const SHORTEST: Duration = Duration::from_millis(5);
-    const LONGEST: Duration = Duration::from_millis(200);
-
-    /// Windows such that all rounds fit. Each further size gets as much time again.
-    fn windows(&self, entries: &[Entry], rounds: u32, sizes: u32) -> Windows {
-        let windows: u32 = entries
-            .iter()
-            .map(|entry| {
-                let figures = entry.figures();
-                2 * u32::from(figures.has_stream()) + u32::from(figures.has_round_trip())
-            })
-            .sum();
-        let processes: usize = entries.iter().map(|entry| entry.fan.processes()).sum();
-        let overhead = Self::OVERHEAD * processes as u32 * rounds;
-        let available = (self.sessions * sizes).saturating_sub(overhead);
-        let share = available.div_f64(f64::from((windows * rounds).max(1)) * Self::WITH_TRIALS);
-        let window = share.clamp(Self::SHORTEST, Self::LONGEST);
-        Windows {
-            stream: window,
-            round_trip: window,
-        }
-    }
-}
-
 /// What can't be with several processes on a side.
-fn check_fan(fan: Fan, args: &RunArgs, has_payload: bool) -> Result<(), String> {
+fn check_fan(fan: Fan, sizes: &[usize], has_payload: bool) -> Result<(), String> {
     if fan.is_pair() {
         return Ok(());
     }
@@ -222,7 +258,7 @@ fn check_fan(fan: Fan, args: &RunArgs, has_payload: bool) -> Result<(), String> 
                 .to_owned(),
         );
     }
-    match args.size.iter().find(|&&size| size < LEN_MIN) {
+    match sizes.iter().find(|&&size| size < LEN_MIN) {
         Some(size) => Err(format!(
             "--size {size} has no room for the number of the producer, which takes {LEN_MIN} bytes; choose a larger size, or one \
              producer and one consumer"
@@ -309,11 +345,11 @@ fn distinct(sizes: &[usize]) -> Vec<usize> {
     distinct
 }
 
-fn payload_entries(chosen: &[Contender], payload: &PayloadPlan) -> Result<Vec<Entry>, PlanError> {
-    let entries: Vec<Entry> = chosen
-        .iter()
-        .filter(|contender| contender.has_content())
-        .map(|&contender| Entry::new(contender, payload.profile.len_max, Fan::PAIR))
+/// Those rows that carry a payload.
+fn carrying(entries: Vec<Entry>) -> Result<Vec<Entry>, PlanError> {
+    let entries: Vec<Entry> = entries
+        .into_iter()
+        .filter(|entry| entry.contender.has_content())
         .collect();
     if entries.is_empty() {
         return Err(PlanError::Usage(
@@ -366,27 +402,6 @@ mod tests {
             );
         }
         assert!(names(&["limit-line"], &["limit-*"]).is_err());
-    }
-
-    #[test]
-    fn the_windows_fit_the_budget() {
-        let row = entries(
-            &select(contenders(), &["limit-memcpy".to_owned()], &[]).unwrap(),
-            &[64],
-            Fan::PAIR,
-        );
-        for (count, budget) in [(35, Budget::FULL), (35, Budget::QUICK), (1, Budget::FULL)] {
-            let rows = vec![row[0]; count];
-            let windows = budget.windows(&rows, budget.rounds, 1);
-            assert!(windows.stream >= Budget::SHORTEST && windows.stream <= Budget::LONGEST);
-            let sessions = count as u32 * budget.rounds;
-            let total = (windows.stream * 2).mul_f64(Budget::WITH_TRIALS) * sessions
-                + Budget::OVERHEAD * 2 * sessions;
-            assert!(
-                total <= budget.sessions + Duration::from_millis(1),
-                "{total:?}"
-            );
-        }
     }
 
     #[test]

@@ -242,6 +242,13 @@ impl SharedPage {
         self.seat(seat).started_ns.store(at_ns, Ordering::Relaxed);
     }
 
+    /// What the leader noted last by [`Self::note_start`]. To be asked by a process that has received a message of this run: the
+    /// note precedes every send.
+    pub fn leader_started_ns(&self) -> u64 {
+        // Relaxed: the message orders it. A mechanism whose messages ordered nothing could carry none.
+        self.seat(Side::Left).started_ns.load(Ordering::Relaxed)
+    }
+
     /// A process notes the moment at which it had its last verified message.
     pub fn note_finish(&self, seat: impl Into<Seat>, at_ns: u64) {
         // Relaxed: read after the next barrier.

@@ -86,6 +86,7 @@ impl Futex {
         let until_ptr = until
             .as_ref()
             .map_or(core::ptr::null(), core::ptr::from_ref);
+        crate::diagnostics::count();
         // SAFETY: the word is borrowed for the whole call, and `until` outlives it; the kernel only reads both.
         let result = unsafe {
             libc::syscall(
@@ -111,6 +112,7 @@ impl Futex {
     /// Wakes at most so many of those who sleep on one of `channels`, those who have slept longest first. Says how many there were.
     #[cfg(not(loom))]
     pub(crate) fn wake(&self, count: u32, channels: Channels) -> u32 {
+        crate::diagnostics::count();
         // SAFETY: the word is borrowed for the whole call; waking does not touch its value.
         let woken = unsafe {
             libc::syscall(

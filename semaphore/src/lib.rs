@@ -15,6 +15,8 @@
 #[cfg(not(loom))]
 mod acquire_any;
 mod deadline;
+#[cfg(not(loom))]
+pub mod diagnostics;
 mod error;
 mod event_count;
 mod futex;

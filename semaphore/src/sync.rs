@@ -12,7 +12,12 @@
 mod real {
     pub use core::hint::spin_loop;
     pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
-    pub use std::thread::yield_now;
+
+    /// Gives the processor away.
+    pub fn yield_now() {
+        crate::diagnostics::count();
+        std::thread::yield_now();
+    }
 
     /// A cell that is reached through closures, as loom's is.
     #[derive(Debug, Default)]

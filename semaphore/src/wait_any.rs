@@ -201,6 +201,7 @@ fn sleep_on_all(prepared: &[Prepared<'_>], deadline: Deadline) -> Option<Woken> 
         nanoseconds: (deadline.as_monotonic_ns() % 1_000_000_000) as i64,
     });
     let until_ptr = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    crate::diagnostics::count();
     // SAFETY: the words are borrowed for the whole call, `waiters` and `until` outlive it; the kernel only reads all of them.
     let result = unsafe {
         libc::syscall(

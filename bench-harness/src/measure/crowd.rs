@@ -17,7 +17,7 @@ use super::pattern::{Lengths, Pattern, fill};
 use super::station::{Account, Run, RunError, Station, Stop};
 use crate::clock::now_ns;
 use crate::fan::Fan;
-use crate::job::{Fault, Job, RunKind, SideReport, Task};
+use crate::job::{Fault, Job, Probe, RunKind, SideReport, Source, Task};
 use crate::shared::{SharedPage, Side};
 use crate::transport::{Receiver, Sender, Transport, join};
 
@@ -53,18 +53,20 @@ fn work<Tx: Sender, Rx: Receiver>(
     station: &mut Station<'_>,
     mut end: End<Tx, Rx>,
 ) -> Result<(), Stop> {
-    match station.job.task {
+    match &station.job.task {
         Task::Integrity {
             lengths,
             messages,
             fault,
-        } => integrity(station, &mut end, lengths, messages, fault),
+        } => integrity(station, &mut end, *lengths, *messages, *fault),
         Task::Measure {
-            message_len,
-            stream_window_ns: Some(window_ns),
-            round_trip_window_ns: None,
-        } => stream(station, &mut end, message_len, window_ns),
-        _ => Err(station.fail("several processes make nothing but streams".to_owned())),
+            source: Source::Pattern { len },
+            probes,
+        } => match probes[..] {
+            [Probe::Stream { window_ns }] => stream(station, &mut end, *len, window_ns),
+            _ => Err(station.fail("several processes make nothing but streams".to_owned())),
+        },
+        _ => Err(station.fail("several processes send nothing but made-up messages".to_owned())),
     }
 }
 

@@ -1,22 +1,25 @@
 //! The job of a measured process over a transport: joins the links and does the runs of its task.
 
 use std::io;
-use std::path::Path;
 
 use memmap2::MmapMut;
 use nix::sys::signal::{Signal, raise};
 
 use super::crowd::run_crowd;
 use super::exchange::{answer, initiate};
-use super::flow::{receive_all, send_pattern, send_records, send_with_fault};
+use super::flow::{receive_all, send_all, send_with_fault};
 use super::latency::Recorder;
+use super::paced::{receive_paced, send_paced};
 use super::pacing::Pacing;
 use super::pattern::{Lengths, Pattern};
+use super::planted::Planted;
+use super::schedule::Pace;
+use super::source::{Made, Stock};
 use super::station::{RunError, Station, Stop};
 use crate::fan::Stopped;
-use crate::job::{Fault, Job, RunKind, SideReport, Task};
-use crate::payload::{Frame, RecordContent, Records};
-use crate::shared::{SharedPage, Side};
+use crate::job::{Fault, Job, Probe, RunKind, SideReport, Source, Task};
+use crate::payload::Records;
+use crate::shared::{RunOrder, SharedPage, Side};
 use crate::transport::{Receiver, Sender, Ticket, Transport};
 
 /// The ends of the links that a process holds. The way back exists only where round trips are made.
@@ -30,6 +33,15 @@ pub fn run_transport<T: Transport>(transport: &T, job: &Job, page: &SharedPage) 
     if let Task::Hold { who } = job.task {
         return hold(transport, &job.forward, who);
     }
+    if job.plants.is_none() {
+        run_as_it_is(transport, job, page)
+    } else {
+        let plants = job.plants;
+        run_as_it_is(&Planted { transport, plants }, job, page)
+    }
+}
+
+fn run_as_it_is<T: Transport>(transport: &T, job: &Job, page: &SharedPage) -> SideReport {
     if !job.fan.is_pair() {
         return run_crowd(transport, job, page);
     }
@@ -86,20 +98,13 @@ fn work<Tx: Sender, Rx: Receiver>(
             messages,
             fault,
         } => integrity(station, &mut ends, *lengths, *messages, *fault),
-        Task::Measure {
-            message_len,
-            stream_window_ns,
-            round_trip_window_ns,
-        } => {
-            if let Some(window_ns) = *stream_window_ns {
-                stream(station, &mut ends, *message_len, window_ns)?;
+        Task::Measure { source, probes } => match source {
+            Source::Pattern { len } => measure(station, &mut ends, &Made(*len), probes),
+            Source::File { file, frame } => {
+                let records = Records::open(file, *frame).map_err(|error| station.fail(error))?;
+                measure(station, &mut ends, &records, probes)
             }
-            if let Some(window_ns) = *round_trip_window_ns {
-                round_trip(station, &mut ends, *message_len, window_ns)?;
-            }
-            Ok(())
-        }
-        Task::Payload { file, frame } => payload(station, &mut ends, file, *frame),
+        },
         Task::Hold { .. } => Err(station.fail("whoever holds is not measured".to_owned())),
     }
 }
@@ -136,37 +141,57 @@ fn integrity<Tx: Sender, Rx: Receiver>(
     )
 }
 
-fn stream<Tx: Sender, Rx: Receiver>(
+fn measure<Tx: Sender, Rx: Receiver, S: Stock>(
     station: &mut Station<'_>,
     ends: &mut Ends<Tx, Rx>,
-    message_len: usize,
+    stock: &S,
+    probes: &[Probe],
+) -> Result<(), Stop> {
+    for probe in probes {
+        match *probe {
+            Probe::Stream { window_ns } => stream(station, ends, stock, window_ns)?,
+            Probe::RoundTrip { window_ns } => round_trip(station, ends, stock, window_ns)?,
+            Probe::Paced { window_ns, pace } => paced(station, ends, stock, window_ns, pace)?,
+        }
+    }
+    Ok(())
+}
+
+fn stream<Tx: Sender, Rx: Receiver, S: Stock>(
+    station: &mut Station<'_>,
+    ends: &mut Ends<Tx, Rx>,
+    stock: &S,
     window_ns: u64,
 ) -> Result<(), Stop> {
-    let mut buffer = aligned_buffer(station, message_len)?;
-    let buffer = &mut buffer[..message_len];
-    let pattern = Pattern {
-        lengths: Lengths::Fixed(message_len),
-    };
-    let pacing = Pacing::stream(window_ns, station.job.forward.capacity);
+    let mut buffer = aligned_buffer(station, stock.len_max())?;
+    let buffer = &mut buffer[..stock.len_max()];
+    let pacing = Pacing::stream(window_ns, station.job.forward.capacity)
+        .in_multiples_of(stock.multiple())
+        .expecting(stock.expected_ns());
     station.window(RunKind::Drained, pacing, |page, run| match ends {
-        Ends::Left { tx, .. } => send_pattern(page, run, tx, buffer),
-        Ends::Right { rx, .. } => receive_all::<_, _, false>(page, run, rx, buffer, pattern),
+        Ends::Left { tx, .. } => send_all(page, run, tx, buffer, stock),
+        Ends::Right { rx, .. } => {
+            receive_all::<_, _, false>(page, run, rx, buffer, stock.content(run.base))
+        }
     })?;
     station.window(RunKind::Working, pacing, |page, run| match ends {
-        Ends::Left { tx, .. } => send_pattern(page, run, tx, buffer),
-        Ends::Right { rx, .. } => receive_all::<_, _, true>(page, run, rx, buffer, pattern),
+        Ends::Left { tx, .. } => send_all(page, run, tx, buffer, stock),
+        Ends::Right { rx, .. } => {
+            receive_all::<_, _, true>(page, run, rx, buffer, stock.content(run.base))
+        }
     })
 }
 
-fn round_trip<Tx: Sender, Rx: Receiver>(
+fn round_trip<Tx: Sender, Rx: Receiver, S: Stock>(
     station: &mut Station<'_>,
     ends: &mut Ends<Tx, Rx>,
-    message_len: usize,
+    stock: &S,
     window_ns: u64,
 ) -> Result<(), Stop> {
-    let mut message = aligned_buffer(station, message_len)?;
-    let mut reply = aligned_buffer(station, message_len)?;
-    let (message, reply) = (&mut message[..message_len], &mut reply[..message_len]);
+    let mut message = aligned_buffer(station, stock.len_max())?;
+    let mut reply = aligned_buffer(station, stock.len_max())?;
+    let message = &mut message[..stock.len_max()];
+    let reply = &mut reply[..stock.len_max()];
     let mut recorder = Recorder::default();
     let pacing = Pacing::round_trip(window_ns);
     match ends {
@@ -174,24 +199,18 @@ fn round_trip<Tx: Sender, Rx: Receiver>(
             station.window(RunKind::RoundTrip, pacing, |page, run| {
                 tx.begin_window(run.deadline);
                 rx.begin_window(run.deadline);
-                initiate(
-                    page,
-                    run,
-                    message,
-                    reply,
-                    &mut recorder,
-                    |message, reply| {
-                        tx.send(message).map_err(RunError::Send)?;
-                        rx.recv(reply).map_err(RunError::Receive)
-                    },
-                )
+                let buffers = (&mut *message, &mut *reply);
+                initiate(page, run, stock, buffers, &mut recorder, |message, reply| {
+                    tx.send(message).map_err(RunError::Send)?;
+                    rx.recv(reply).map_err(RunError::Receive)
+                })
             })
         }
         Ends::Right { rx, back: Some(tx) } => {
             station.window(RunKind::RoundTrip, pacing, |_, run| {
                 tx.begin_window(run.deadline);
                 rx.begin_window(run.deadline);
-                answer(run, message, |buffer| {
+                answer(run, stock, message, |buffer| {
                     let len = rx.recv(buffer).map_err(RunError::Receive)?;
                     tx.send(&buffer[..len]).map_err(RunError::Send)?;
                     Ok(len)
@@ -202,31 +221,31 @@ fn round_trip<Tx: Sender, Rx: Receiver>(
     }
 }
 
-fn payload<Tx: Sender, Rx: Receiver>(
+/// The rate is known, so no trial has to find it out: a short run wakes everything up, and the window follows.
+fn paced<Tx: Sender, Rx: Receiver, S: Stock>(
     station: &mut Station<'_>,
     ends: &mut Ends<Tx, Rx>,
-    file: &Path,
-    frame: Frame,
+    stock: &S,
+    window_ns: u64,
+    pace: Pace,
 ) -> Result<(), Stop> {
-    let records = Records::open(file, frame).map_err(|problem| station.fail(problem))?;
-    let profile = records.profile();
-    let mut buffer = aligned_buffer(station, profile.len_max)?;
-    let buffer = &mut buffer[..profile.len_max];
-    // At least 20 MB/s and 100,000 messages/s, with ten times that as patience.
-    let expected_ns = profile.bytes * 5 + profile.records * 1_000;
-    station.single(
-        RunKind::Payload,
-        profile.records,
-        expected_ns,
-        |page, run| match ends {
-            Ends::Left { tx, .. } => send_records(page, run, tx, &records),
-            Ends::Right { rx, .. } => {
-                let content = RecordContent {
-                    records: &records,
-                    base: run.base,
-                };
-                receive_all::<_, _, false>(page, run, rx, buffer, content)
+    const WARM_UP: u64 = 16;
+    let mut buffer = aligned_buffer(station, stock.len_max())?;
+    let buffer = &mut buffer[..stock.len_max()];
+    let mut recorder = Recorder::default();
+    let is_crowded = station.job.is_crowded;
+    let messages = pace.messages_within(window_ns);
+    let warm_up = pace.messages_within(window_ns / 8).min(WARM_UP);
+    for (messages, is_final) in [(warm_up, false), (messages, true)] {
+        let order = RunOrder { messages, is_final };
+        station.ordered(RunKind::Paced, order, window_ns, |page, run| match ends {
+            Ends::Left { tx, .. } => {
+                send_paced(page, run, tx, (stock, buffer), pace, is_crowded)
             }
-        },
-    )
+            Ends::Right { rx, .. } => {
+                receive_paced(page, run, rx, (stock, buffer), pace, &mut recorder)
+            }
+        })?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::integrity::{Arrived, Checker};
 use super::latency::Recorder;
-use super::pattern::{Lengths, Pattern, fill};
+use super::source::Stock;
 use super::station::{Account, Run, RunError};
 use crate::clock::now_ns;
 use crate::shared::SharedPage;
@@ -10,11 +10,8 @@ use crate::shared::SharedPage;
 /// Exchanges at the start of every run that are made and checked, but not timed.
 const WARM_UP: u64 = 8;
 
-fn checker(run: Run, message_len: usize) -> Checker<Pattern> {
-    let pattern = Pattern {
-        lengths: Lengths::Fixed(message_len),
-    };
-    Checker::new(pattern, run.base, run.messages + WARM_UP)
+fn checker<S: Stock>(run: Run, stock: &S) -> Checker<S::Content<'_>> {
+    Checker::new(stock.content(run.base), run.base, run.messages + WARM_UP)
 }
 
 fn account(sent: u64, arrived: Arrived, error: Option<RunError>) -> Account {
@@ -22,26 +19,26 @@ fn account(sent: u64, arrived: Arrived, error: Option<RunError>) -> Account {
         sent,
         arrived: Some(arrived),
         error,
-        latency: None,
+        ..Account::default()
     }
 }
 
 /// Starts each exchange: `exchange` sends the message and waits for the reply. What is timed is that call alone; filling
 /// and verifying lie outside.
 #[inline(never)]
-pub fn initiate(
+pub fn initiate<S: Stock>(
     page: &SharedPage,
     run: Run,
-    message: &mut [u8],
-    reply: &mut [u8],
+    stock: &S,
+    (buffer, reply): (&mut [u8], &mut [u8]),
     recorder: &mut Recorder,
     mut exchange: impl FnMut(&[u8], &mut [u8]) -> Result<usize, RunError>,
 ) -> Account {
-    let mut checker = checker(run, message.len());
+    let mut checker = checker(run, stock);
     recorder.clear();
     let first_timed = run.base + WARM_UP;
     for sequence in run.base..first_timed + run.messages {
-        fill(message, sequence);
+        let message = stock.message(sequence, run.base, buffer);
         let started_ns = now_ns();
         let result = exchange(message, reply);
         let finished_ns = now_ns();
@@ -62,19 +59,20 @@ pub fn initiate(
     page.note_finish(run.seat, now_ns());
     let sent = run.messages + WARM_UP;
     Account {
-        latency: Some(recorder.summary()),
+        times: Some(recorder.distribution()),
         ..account(sent, checker.finish(), None)
     }
 }
 
 /// Answers each exchange: `echo` waits for a message and sends back what it got, and only then it is verified.
 #[inline(never)]
-pub fn answer(
+pub fn answer<S: Stock>(
     run: Run,
+    stock: &S,
     buffer: &mut [u8],
     mut echo: impl FnMut(&mut [u8]) -> Result<usize, RunError>,
 ) -> Account {
-    let mut checker = checker(run, buffer.len());
+    let mut checker = checker(run, stock);
     for answered in 0..run.messages + WARM_UP {
         match echo(buffer) {
             Ok(len) => checker.check(&buffer[..len]),

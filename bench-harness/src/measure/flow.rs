@@ -5,10 +5,10 @@ use std::io;
 
 use super::integrity::Checker;
 use super::pattern::{Content, Lengths, fill};
+use super::source::Stock;
 use super::station::{Account, Run, RunError};
 use crate::clock::now_ns;
 use crate::job::Fault;
-use crate::payload::Records;
 use crate::shared::SharedPage;
 use crate::transport::{Receiver, Sender};
 
@@ -24,19 +24,19 @@ pub fn sent(count: u64, result: io::Result<()>) -> Account {
     }
 }
 
-/// Sends the messages of a run, all of the buffer's length.
+/// Sends the messages of a run.
 #[inline(never)]
-pub fn send_pattern<Tx: Sender>(
+pub fn send_all<Tx: Sender, S: Stock>(
     page: &SharedPage,
     run: Run,
     tx: &mut Tx,
     buffer: &mut [u8],
+    stock: &S,
 ) -> Account {
     tx.begin_window(run.deadline);
     page.note_start(run.seat, now_ns());
     for sequence in run.base..run.base + run.messages {
-        fill(buffer, sequence);
-        if let Err(error) = tx.send(buffer) {
+        if let Err(error) = tx.send(stock.message(sequence, run.base, buffer)) {
             return sent(sequence - run.base, Err(error));
         }
     }
@@ -80,27 +80,6 @@ pub fn send_with_fault<Tx: Sender>(
         };
         if let Err(error) = result {
             return sent(turn - run.base, Err(error));
-        }
-    }
-    sent(run.messages, Ok(()))
-}
-
-/// Sends the records of a file.
-#[inline(never)]
-pub fn send_records<Tx: Sender>(
-    page: &SharedPage,
-    run: Run,
-    tx: &mut Tx,
-    records: &Records,
-) -> Account {
-    tx.begin_window(run.deadline);
-    page.note_start(run.seat, now_ns());
-    for index in 0..run.messages {
-        let Some(record) = records.get(index as usize) else {
-            return sent(index, Err(io::ErrorKind::UnexpectedEof.into()));
-        };
-        if let Err(error) = tx.send(record) {
-            return sent(index, Err(error));
         }
     }
     sent(run.messages, Ok(()))

@@ -1,6 +1,10 @@
-//! Times of single round trips, and when a percentile may be told.
+//! Times of single messages and round trips, and when a percentile may be told.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A percentile is told only with so many samples beyond it.
@@ -9,7 +13,7 @@ const SAMPLES_BEYOND_MIN: f64 = 10.0;
 const LONGEST_NS: u64 = 600_000_000_000;
 
 /// The distribution of a window. A percentile with too few samples beyond it is missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// The median.
     pub p50: Option<u64>,
@@ -25,6 +29,15 @@ pub struct Latency {
     pub max: u64,
     /// How many there are.
     pub samples: u64,
+}
+
+/// All times of a window: some percentiles, and the whole histogram.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Some percentiles.
+    pub summary: Latency,
+    /// The histogram as the tools of HdrHistogram exchange it: version 2, deflated, in base 64.
+    pub histogram: String,
 }
 
 /// Collects times.
@@ -51,6 +64,46 @@ impl Recorder {
     #[inline]
     pub fn record(&mut self, elapsed_ns: u64) {
         self.histogram.saturating_record(elapsed_ns);
+    }
+
+    /// Takes in all times of another one.
+    ///
+    /// # Errors
+    /// One sentence, when the text is no histogram of ours.
+    pub fn add(&mut self, histogram: &str) -> Result<(), String> {
+        let broken = |error: &dyn std::fmt::Display| format!("a histogram can't be read: {error}");
+        let bytes = STANDARD.decode(histogram).map_err(|e| broken(&e))?;
+        let other: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| broken(&e))?;
+        self.histogram.add(other).map_err(|e| broken(&e))
+    }
+
+    /// All of it, to be passed on.
+    ///
+    /// # Panics
+    /// Never: a vector takes whatever is written to it.
+    pub fn distribution(&self) -> Distribution {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.histogram, &mut bytes)
+            .expect("a histogram within constant bounds can be written to memory");
+        Distribution {
+            summary: self.summary(),
+            histogram: STANDARD.encode(bytes),
+        }
+    }
+
+    /// The curve from the shortest to the longest time: shares of all times, and the time within which they lie. The shares come
+    /// nearer to one in equal steps of the logarithm of what is left, and end where less than one sample would be left.
+    pub fn curve(&self) -> Vec<(f64, u64)> {
+        const STEPS_PER_DECADE: i32 = 10;
+        let samples = self.histogram.len() as f64;
+        (0..)
+            .map(|step| 10_f64.powf(f64::from(-step) / f64::from(STEPS_PER_DECADE)))
+            .take_while(|left| left * samples >= 1.0)
+            .map(|left| (1.0 - left, self.histogram.value_at_quantile(1.0 - left)))
+            .collect()
     }
 
     /// The distribution.

@@ -13,6 +13,10 @@ pub struct Pacing {
     pub stretch_max: u64,
     /// No run has more messages than that, however short it then is.
     pub most: u64,
+    /// A window has a whole multiple of so many, however long it then is.
+    pub multiple: u64,
+    /// How long a run may well take: ten times that is too long.
+    pub expected_ns: u64,
 }
 
 /// Trials before the window, at most.
@@ -29,6 +33,8 @@ impl Pacing {
             wanted: 100,
             stretch_max: 3,
             most: u64::MAX,
+            multiple: 1,
+            expected_ns: window_ns,
         }
     }
 
@@ -40,6 +46,8 @@ impl Pacing {
             wanted: 1_050,
             stretch_max: 3,
             most: u64::MAX,
+            multiple: 1,
+            expected_ns: window_ns,
         }
     }
 
@@ -49,6 +57,21 @@ impl Pacing {
         Self {
             first: self.first.min(most),
             most,
+            ..self
+        }
+    }
+
+    /// The same with a whole multiple of so many messages in the window.
+    #[must_use]
+    pub fn in_multiples_of(self, multiple: u64) -> Self {
+        Self { multiple, ..self }
+    }
+
+    /// The same for runs that may well take so long.
+    #[must_use]
+    pub fn expecting(self, expected_ns: u64) -> Self {
+        Self {
+            expected_ns: self.expected_ns.max(expected_ns),
             ..self
         }
     }
@@ -68,7 +91,8 @@ impl Pacing {
         let per_ns = messages as f64 / elapsed_ns.max(1) as f64;
         let fitting = per_ns * self.window_ns as f64;
         let stretched = (fitting * self.stretch_max as f64).min(self.wanted as f64);
-        (fitting.max(stretched) as u64).clamp(1, self.most)
+        let messages = (fitting.max(stretched) as u64).clamp(1, self.most);
+        messages.next_multiple_of(self.multiple)
     }
 }
 
@@ -82,6 +106,8 @@ mod tests {
         wanted: 1_000,
         stretch_max: 3,
         most: 1 << 30,
+        multiple: 1,
+        expected_ns: 40_000_000,
     };
 
     #[test]
@@ -115,6 +141,13 @@ mod tests {
         assert_eq!(pacing.at_most(50).first, 50);
         assert_eq!(pacing.next_trial(1, 100, 1_000), Some(500));
         assert_eq!(pacing.window(100_000, 10_000_000), 500);
+    }
+
+    #[test]
+    fn a_window_has_whole_multiples() {
+        let pacing = PACING.in_multiples_of(300_000);
+        assert_eq!(pacing.window(100_000, 10_000_000), 600_000);
+        assert_eq!(pacing.window(1, 1_000_000_000), 300_000);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::integrity::{Arrived, Ending};
-use super::latency::Latency;
+use super::latency::Distribution;
 use super::pacing::Pacing;
 use super::usage::{Counters, QueueMeter, Usage};
 use crate::clock::now_ns;
 use crate::fan::Seat;
-use crate::job::{Job, RunKind, RunReport, SideReport};
+use crate::job::{Job, Lateness, RunKind, RunReport, SideReport};
 use crate::shared::{Missed, RunOrder, SharedPage, Side};
 use crate::transport::alarm;
 
@@ -38,8 +38,10 @@ pub struct Account {
     pub sent: u64,
     /// What came in.
     pub arrived: Option<Arrived>,
-    /// The times of the round trips.
-    pub latency: Option<Latency>,
+    /// The times of the round trips, or of the way there.
+    pub times: Option<Distribution>,
+    /// How far a paced run fell behind.
+    pub lateness: Option<Lateness>,
     /// What ended it early.
     pub error: Option<RunError>,
 }
@@ -130,7 +132,7 @@ impl<'a> Station<'a> {
         mut body: impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<(), Stop> {
         if !self.job.seat.leads() {
-            while !self.run(kind, None, pacing.window_ns, &mut body)?.is_final {}
+            while !self.run(kind, None, pacing.expected_ns, &mut body)?.is_final {}
             return Ok(());
         }
         let mut messages = pacing.first;
@@ -140,7 +142,7 @@ impl<'a> Station<'a> {
                 messages,
                 is_final: false,
             };
-            self.run(kind, Some(order), pacing.window_ns, &mut body)?;
+            self.run(kind, Some(order), pacing.expected_ns, &mut body)?;
             match pacing.next_trial(trials, messages, self.page.elapsed_ns()) {
                 Some(more) => messages = more,
                 None => break,
@@ -152,7 +154,7 @@ impl<'a> Station<'a> {
             messages,
             is_final: true,
         };
-        self.run(kind, Some(order), pacing.window_ns, &mut body)?;
+        self.run(kind, Some(order), pacing.expected_ns, &mut body)?;
         Ok(())
     }
 
@@ -165,12 +167,26 @@ impl<'a> Station<'a> {
         kind: RunKind,
         messages: u64,
         expected_ns: u64,
-        mut body: impl FnMut(&SharedPage, Run) -> Account,
+        body: impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<(), Stop> {
         let order = RunOrder {
             messages,
             is_final: true,
         };
+        self.ordered(kind, order, expected_ns, body)
+    }
+
+    /// A run of which all know beforehand how long it is.
+    ///
+    /// # Errors
+    /// When one of them has to stop.
+    pub fn ordered(
+        &mut self,
+        kind: RunKind,
+        order: RunOrder,
+        expected_ns: u64,
+        mut body: impl FnMut(&SharedPage, Run) -> Account,
+    ) -> Result<(), Stop> {
         self.run(kind, Some(order), expected_ns, &mut body)
             .map(|_| ())
     }
@@ -218,7 +234,8 @@ impl<'a> Station<'a> {
                 Some(_) => Ending::Broken,
             },
             usage,
-            latency: account.latency,
+            times: account.times,
+            lateness: account.lateness,
         });
         if let Some(error) = account.error {
             return Err(self.fail(error.describe(patience)));

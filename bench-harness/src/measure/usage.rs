@@ -6,10 +6,11 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Differences between two moments of this process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// CPU time, of the user and of the system.
     pub cpu_ns: u64,
@@ -19,6 +20,17 @@ pub struct Usage {
     pub involuntary_switches: u64,
     /// How long it could have run but another had the core; none where the kernel doesn't tell.
     pub queued_ns: Option<u64>,
+    /// System calls that move or await messages; none where they aren't counted.
+    pub system_calls: Option<u64>,
+    /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one.
+    pub resident_bytes: Option<u64>,
+}
+
+impl Usage {
+    /// How often it left its core, whoever wanted that.
+    pub fn switches(&self) -> u64 {
+        self.voluntary_switches + self.involuntary_switches
+    }
 }
 
 impl AddAssign for Usage {
@@ -27,6 +39,8 @@ impl AddAssign for Usage {
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
         self.queued_ns = self.queued_ns.zip(other.queued_ns).map(|(a, b)| a + b);
+        self.system_calls = self.system_calls.zip(other.system_calls).map(|(a, b)| a + b);
+        self.resident_bytes = self.resident_bytes.max(other.resident_bytes);
     }
 }
 

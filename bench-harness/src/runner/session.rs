@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::interrupt::Interrupt;
 use super::spawn;
 use crate::fan::Stopped;
-use crate::job::{Job, SideReport, Task, reconcile};
+use crate::job::{Job, Plants, SideReport, Task, reconcile};
 use crate::machine::stolen_ns;
 use crate::measure::integrity::Tally;
 use crate::measure::ledger::Ledger;
@@ -105,6 +105,25 @@ impl Links {
     }
 }
 
+/// What is done in a session.
+#[derive(Debug)]
+pub struct Session {
+    /// By whom.
+    pub contender: Contender,
+    /// Over which links.
+    pub links: Links,
+    /// What.
+    pub task: Task,
+    /// After so long it is ended.
+    pub time_limit: Duration,
+    /// With one more process, that is in the middle of a message all the while.
+    pub stopped: Option<Stopped>,
+    /// On these cores, if not on those of the whole run.
+    pub cores: Option<[usize; 2]>,
+    /// What goes wrong on purpose.
+    pub plants: Plants,
+}
+
 /// Runs sessions.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -115,19 +134,21 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Runs one session to its end, which comes at the latest after `time_limit`. With `stopped`, one more process is in the middle of a
-    /// message all the while.
+    /// Runs one session to its end, which comes at the latest after its time limit.
     ///
     /// # Errors
     /// See [`Trouble`].
-    pub fn run(
-        &mut self,
-        contender: &Contender,
-        mut links: Links,
-        task: Task,
-        time_limit: Duration,
-        stopped: Option<Stopped>,
-    ) -> Result<Outcome, Trouble> {
+    pub fn run(&mut self, session: Session) -> Result<Outcome, Trouble> {
+        let Session {
+            contender,
+            mut links,
+            task,
+            time_limit,
+            stopped,
+            cores,
+            plants,
+        } = session;
+        let placement = cores.map_or_else(|| self.placement.clone(), Placement::pair);
         let page = SharedPage::create()?;
         let capacity = links.capacity();
         let fan = links.forward.ticket.fan;
@@ -137,16 +158,17 @@ impl Coordinator {
             seat: Side::Left.into(),
             fan,
             cpu: 0,
-            is_crowded: self.placement.is_crowded(fan),
+            is_crowded: placement.is_crowded(fan),
             coordinator_pid: std::process::id().cast_signed(),
             page_fd: page.as_raw_fd(),
             ledger_fd: ledger.as_ref().map(AsRawFd::as_raw_fd),
             forward: links.forward.ticket.clone(),
             back: links.back.as_ref().map(|link| link.ticket.clone()),
             patience_ns: PATIENCE.as_nanos() as u64,
+            plants,
             task,
         };
-        let cores = self.placement.cores();
+        let cores = placement.cores();
         // Kept until the others have ended, and then killed where it stands.
         let _stopped = stopped
             .map(|who| Process::start_and_stop(&job, who))
@@ -155,7 +177,7 @@ impl Coordinator {
         let mut processes = Vec::with_capacity(fan.processes());
         for seat in fan.seats() {
             job.seat = seat;
-            job.cpu = self.placement.core_of(seat, fan);
+            job.cpu = placement.core_of(seat, fan);
             processes.push(Process::start(&job)?);
         }
         links.close_fds();

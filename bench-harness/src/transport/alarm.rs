@@ -22,6 +22,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::time::TimeSpec;
 use nix::unistd::gettid;
 
+use super::calls;
+
 /// How often a thread that is past its deadline is interrupted.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -159,12 +161,24 @@ pub fn timed_out() -> io::Error {
     io::Error::from(io::ErrorKind::TimedOut)
 }
 
-/// Makes a system call until it is not interrupted, or gives `TimedOut` once the deadline has passed.
+/// Makes a system call until it is not interrupted, or gives `TimedOut` once the deadline has passed. Each attempt is counted ([`calls`]).
 ///
 /// # Errors
 /// What the call said, or `TimedOut`.
 #[inline]
 pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    retry_function(|| {
+        calls::count();
+        call()
+    })
+}
+
+/// The same for a function of a library, which may make a system call or none: nothing is counted ([`calls::hide`]).
+///
+/// # Errors
+/// What the function said, or `TimedOut`.
+#[inline]
+pub fn retry_function<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Ok(value) => return Ok(value),
@@ -194,12 +208,28 @@ pub fn spin_until<T>(mut poll: impl FnMut() -> Option<T>) -> io::Result<T> {
     }
 }
 
-/// Gives the core away until `call` does not say `busy` any more: for mechanisms that refuse instead of blocking.
+/// Gives the core away until the system call does not say `busy` any more: for mechanisms that refuse instead of blocking. Each attempt is
+/// counted ([`calls`]).
 ///
 /// # Errors
 /// What the call said, or `TimedOut`.
 #[inline]
 pub fn yield_until<T>(busy: Errno, mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    yield_until_function(busy, || {
+        calls::count();
+        call()
+    })
+}
+
+/// The same for something that is no system call, or may be none: only what gives the core away is counted.
+///
+/// # Errors
+/// What the function said, or `TimedOut`.
+#[inline]
+pub fn yield_until_function<T>(
+    busy: Errno,
+    mut call: impl FnMut() -> nix::Result<T>,
+) -> io::Result<T> {
     loop {
         match call() {
             Ok(value) => return Ok(value),
@@ -207,11 +237,17 @@ pub fn yield_until<T>(busy: Errno, mut call: impl FnMut() -> nix::Result<T>) -> 
                 if expired() {
                     return Err(timed_out());
                 }
-                std::thread::yield_now();
+                yield_now();
             }
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Gives the core away, and counts that.
+pub fn yield_now() {
+    calls::count();
+    std::thread::yield_now();
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use memmap2::MmapRaw;
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
+    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join,
+    shared_memory,
 };
 use crate::clock::now_ns;
 
@@ -75,6 +76,7 @@ impl Word {
     /// `futex(word, FUTEX_WAKE, 1)`, shared.
     #[inline]
     fn wake(&self) -> io::Result<()> {
+        calls::count();
         // SAFETY: the kernel uses the address of the word only to find its sleepers.
         let result =
             unsafe { libc::syscall(libc::SYS_futex, self.get().as_ptr(), libc::FUTEX_WAKE, 1) };
@@ -92,6 +94,7 @@ impl Word {
             tv_sec: until.as_secs().cast_signed() as libc::time_t,
             tv_nsec: until.subsec_nanos() as libc::c_long,
         };
+        calls::count();
         // SAFETY: the word lies in a mapping that lives as long as self, the timespec on our stack; the kernel writes to neither.
         let result = unsafe {
             libc::syscall(

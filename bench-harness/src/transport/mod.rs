@@ -8,6 +8,7 @@
 
 pub mod alarm;
 pub mod bare_futex;
+pub mod calls;
 pub mod capacity;
 #[cfg(test)]
 mod conformance;
@@ -49,12 +50,13 @@ use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fan::{Fan, Stopped};
 
 /// Contenders of different classes are never ranked together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// The hardware's or the kernel's own limit; no message passing at all.
@@ -68,7 +70,7 @@ pub enum Class {
 }
 
 /// How the receiving side of a contender waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitMode {
     /// Burns its core until the message is there.
@@ -77,6 +79,13 @@ pub enum WaitMode {
     SpinPark,
     /// Sleeps at once.
     Park,
+}
+
+impl WaitMode {
+    /// Whether it burns its core for at least a while. (What spins before it sleeps behaves like what spins while messages flow.)
+    pub fn burns(self) -> bool {
+        self != Self::Park
+    }
 }
 
 impl fmt::Display for Class {

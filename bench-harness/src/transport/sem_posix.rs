@@ -7,7 +7,7 @@ use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, limits,
+    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join, limits,
     shared_memory,
 };
 
@@ -43,6 +43,8 @@ impl SharedSemaphore {
     /// # Safety
     /// `at` points to a semaphore that [`Self::init`] made and that stays mapped as long as the value is used.
     pub unsafe fn at(at: *mut u8) -> Self {
+        // The C library makes its futex calls only when somebody has to wait or to be woken, and doesn't tell.
+        calls::hide();
         Self(at.cast())
     }
 
@@ -53,7 +55,7 @@ impl SharedSemaphore {
     #[inline]
     pub fn wait(&self) -> io::Result<()> {
         // SAFETY: `at` was told that the semaphore is initialised and stays mapped.
-        alarm::retry(|| Errno::result(unsafe { libc::sem_wait(self.0) }).map(drop))
+        alarm::retry_function(|| Errno::result(unsafe { libc::sem_wait(self.0) }).map(drop))
     }
 
     /// Gives one; waits while it is at its highest value.
@@ -62,7 +64,7 @@ impl SharedSemaphore {
     /// `TimedOut` when the deadline has passed.
     #[inline]
     pub fn post(&self) -> io::Result<()> {
-        alarm::yield_until(Errno::EOVERFLOW, || {
+        alarm::yield_until_function(Errno::EOVERFLOW, || {
             // SAFETY: `at` was told that the semaphore is initialised and stays mapped.
             Errno::result(unsafe { libc::sem_post(self.0) }).map(drop)
         })

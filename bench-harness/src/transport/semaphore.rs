@@ -89,7 +89,7 @@ pub(super) fn give(mut release: impl FnMut() -> Result<(), ReleaseError>) -> io:
     loop {
         match release() {
             Ok(()) => return Ok(()),
-            Err(ReleaseError::Overflow { .. }) if !alarm::expired() => std::thread::yield_now(),
+            Err(ReleaseError::Overflow { .. }) if !alarm::expired() => alarm::yield_now(),
             Err(ReleaseError::Overflow { .. }) => return Err(alarm::timed_out()),
             Err(error) => return Err(io::Error::other(error)),
         }

@@ -24,7 +24,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{getpid, gettid, getuid};
 
 use super::shared_memory;
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, limits};
+use super::{
+    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join, limits,
+};
 
 /// Counted from the first real-time signal that the C library leaves to us.
 const SIGNAL_OFFSET: libc::c_int = 5;
@@ -156,6 +158,7 @@ impl Page {
             if alarm::expired() {
                 return Err(alarm::timed_out());
             }
+            calls::count();
             std::thread::sleep(LOOK_PAUSE);
         }
     }
@@ -176,7 +179,7 @@ pub struct SignalSender {
 impl SignalSender {
     #[cold]
     fn wait_for_room(&mut self) -> io::Result<()> {
-        alarm::yield_until(Errno::EAGAIN, || {
+        alarm::yield_until_function(Errno::EAGAIN, || {
             // Relaxed: a number that guards no data; the signals themselves go through the kernel.
             self.taken = self.page.word(TAKEN).load(Ordering::Relaxed);
             if self.sent.saturating_sub(self.taken) < self.capacity {

@@ -7,11 +7,12 @@ use memmap2::MmapMut;
 use super::registry::Mechanism;
 use super::{Link, LinkError, LinkShape, Ticket};
 use crate::clock::now_ns;
-use crate::job::{Job, RunKind, SideReport, Task};
+use crate::job::{Job, RunKind, SideReport};
 use crate::measure::exchange::{answer, initiate};
 use crate::measure::flow::sent;
 use crate::measure::latency::Recorder;
 use crate::measure::pacing::Pacing;
+use crate::measure::source::Made;
 use crate::measure::station::{Account, Run, RunError, Station, Stop};
 use crate::shared::{SharedPage, Side};
 
@@ -79,11 +80,7 @@ fn exchange_turns(
     station: &mut Station<'_>,
     mut step: impl FnMut(Turn, Run) -> io::Result<()>,
 ) -> Result<(), Stop> {
-    let Task::Measure {
-        round_trip_window_ns: Some(window_ns),
-        ..
-    } = station.job.task
-    else {
+    let Some(window_ns) = station.job.task.round_trip_window_ns() else {
         return Ok(());
     };
     let pacing = Pacing::round_trip(window_ns);
@@ -105,10 +102,11 @@ fn exchange_turns(
             Ok(0)
         };
         match side {
-            Side::Left => initiate(page, run, &mut [], &mut [], &mut recorder, |_, _| {
-                both(true)
-            }),
-            Side::Right => answer(run, &mut [], |_| both(false)),
+            Side::Left => {
+                let buffers = (&mut [][..], &mut [][..]);
+                initiate(page, run, &Made(0), buffers, &mut recorder, |_, _| both(true))
+            }
+            Side::Right => answer(run, &Made(0), &mut [], |_| both(false)),
         }
     })
 }
@@ -132,14 +130,10 @@ impl Mechanism for LimitMemcpy {
 }
 
 fn copy_windows(station: &mut Station<'_>) -> Result<(), Stop> {
-    let Task::Measure {
-        message_len,
-        stream_window_ns: Some(window_ns),
-        ..
-    } = station.job.task
-    else {
+    let Some(window_ns) = station.job.task.stream_window_ns() else {
         return Ok(());
     };
+    let message_len = station.job.forward.message_len_max;
     let capacity = station.job.forward.capacity.max(1);
     let pacing = Pacing::stream(window_ns, capacity);
     let side = station.side();

@@ -24,12 +24,14 @@ impl Flag {
 
     /// Makes it readable; an edge for who waits for edges, also if it is readable already.
     pub fn raise(&self) {
+        crate::diagnostics::count();
         // Refused is only what would not fit into 64 bits.
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
     /// Makes it unreadable.
     pub fn lower(&self) {
+        crate::diagnostics::count();
         // Refused is only what is not raised.
         let _ = (&self.0).read(&mut [0; 8]);
     }

@@ -30,6 +30,7 @@ fn request(byte: u32) -> libc::flock {
 /// Locks a byte through this description, if nobody holds it. Says whether it did.
 pub fn try_lock(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
     let lock = request(byte);
+    crate::diagnostics::count();
     // SAFETY: an open descriptor, and a `flock` that outlives the call.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } == 0 {
         return Ok(true);
@@ -44,6 +45,7 @@ pub fn try_lock(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
 /// Whether any other description holds the byte.
 pub fn is_locked(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
     let mut lock = request(byte);
+    crate::diagnostics::count();
     // SAFETY: an open descriptor, and a `flock` of our own to fill.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } != 0 {
         return Err(io::Error::last_os_error());

@@ -271,6 +271,7 @@ fn make_plain(core: Core<'_>, file: BorrowedFd<'_>) -> Result<(), Refused> {
         };
         match seen.is_biased().then(|| core.settle_with(seen, is_dead)) {
             Some(Err(Refused::CannotRevoke)) if !until.has_passed() => {
+                crate::diagnostics::count();
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
             Some(Err(refused)) => return Err(refused),

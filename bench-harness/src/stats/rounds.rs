@@ -1,4 +1,4 @@
-//! Figures over rounds.
+//! Figures over rounds: medians, and ratios within a round.
 
 /// The median; of an even number of values the mean of the two in the middle. Nothing of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
@@ -22,6 +22,11 @@ pub fn median_of_all(values: impl IntoIterator<Item = Option<f64>>) -> Option<f6
 /// ratio within a round doesn't see that.
 pub fn median_ratio(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) -> Option<f64> {
     median(&ratios(numerators, denominators))
+}
+
+/// The values without their rounds.
+pub(super) fn values(series: &[(u32, f64)]) -> Vec<f64> {
+    series.iter().map(|&(_, value)| value).collect()
 }
 
 /// The ratios in each round that both have.
