@@ -59,8 +59,6 @@ pub enum Command {
     Wake(Box<WakeArgs>),
     /// Measure the round trip between each pair of cores
     Topo(Box<CommonArgs>),
-    /// Do what `run` does, and save the results
-    Save(Box<SaveArgs>),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
     /// Print a script that completes the command line in a shell
@@ -202,17 +200,6 @@ pub struct WakeArgs {
     /// How long the link is idle before each message, as in 10us,1ms
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10us,100us,1ms,10ms", value_parser = parse_gap)]
     pub gaps: Vec<Duration>,
-}
-
-/// The options of `save`.
-#[derive(Debug, Clone, Args)]
-pub struct SaveArgs {
-    /// Where to; what is there already is replaced only by complete results
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// What is measured.
-    #[command(flatten)]
-    pub run: RunArgs,
 }
 
 /// What all measuring commands have.

@@ -88,7 +88,11 @@ impl Entry {
         };
         Self {
             stopped,
-            wanted: if stopped.is_some() { wanted } else { self.wanted },
+            wanted: if stopped.is_some() {
+                wanted
+            } else {
+                self.wanted
+            },
             ..self
         }
     }
@@ -129,9 +133,8 @@ pub fn entries(chosen: &[Contender], sizes: &[usize], fan: Fan, wanted: Wanted) 
 /// The same rows for each of several paces.
 pub fn at_paces(entries: &[Entry], paces: &[Pace]) -> Vec<Entry> {
     let with = |entry: &Entry, pace: Pace| {
-        let paced = entry.wanted.paced.map(|_| pace);
         let wanted = Wanted {
-            paced,
+            paced: entry.wanted.paced.map(|_| pace),
             ..entry.wanted
         };
         Entry { wanted, ..*entry }

@@ -89,7 +89,9 @@ impl From<Side> for Seat {
 }
 
 /// One more process at a link, that is stopped in the middle of a message while the others are measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Stopped {
     /// It sends: it has claimed the place of a message and not committed it.

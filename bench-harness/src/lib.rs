@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod design;
 pub mod entry;
 pub mod fan;
 pub mod job;
@@ -20,14 +21,18 @@ pub mod shared;
 pub mod stats;
 pub mod transport;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, ListArgs, Output, RunArgs};
+use cli::{Cli, Command, CommonArgs, CompletionsArgs, ListArgs, Output};
+use design::Design;
+use fan::Fan;
 use machine::Environment;
-use report::{Report, list};
+use report::document::Report;
+use report::{Occasion, list};
 use results::Status;
 use runner::campaign::Campaign;
 use runner::interrupt::Interrupt;
@@ -47,11 +52,21 @@ mod exit {
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let code = match cli.command {
+    let code = match &cli.command {
         Some(Command::Side) => return runner::side::main(),
-        Some(Command::List(args)) => print_list(&args),
-        Some(Command::Run(args)) => run(&args),
-        None => run(&cli.run),
+        Some(Command::List(args)) => print_list(args),
+        Some(Command::Completions(args)) => print_completions(args),
+        Some(Command::Man) => print_manual(),
+        Some(Command::Run(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Rtt(args)) => measure(Design::RoundTrips, args),
+        Some(Command::Stream(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Paced(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Curve(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Sweep(args)) => measure(Design::Sweep, args),
+        Some(Command::Fan(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Wake(args)) => measure(args.as_ref().into(), &args.common),
+        Some(Command::Topo(args)) => measure(Design::Topology, args),
+        None => measure((&cli.run).into(), &cli.run.common),
     };
     ExitCode::from(code)
 }
@@ -61,24 +76,47 @@ fn complain(code: u8, problem: &str) -> u8 {
     code
 }
 
-fn print_list(args: &ListArgs) -> u8 {
-    let listed = list::list(args.fan.into());
-    let out = io::stdout().lock();
-    let written = match args.output {
-        Output::Table => list::write_table(&listed, out),
-        Output::Json => list::write_json(&listed, out),
-    };
-    match written {
+/// What comes of writing something for the user.
+fn written(what: &str, result: io::Result<()>) -> u8 {
+    match result {
         Ok(()) => 0,
         Err(error) => complain(
             exit::INPUT_OUTPUT,
-            &format!("the list can't be written: {error}"),
+            &format!("{what} can't be written: {error}"),
         ),
     }
 }
 
-fn run(args: &RunArgs) -> u8 {
-    let plan = match Plan::resolve(args) {
+fn print_list(args: &ListArgs) -> u8 {
+    let listed = list::list(Fan {
+        producers: args.producers,
+        consumers: args.consumers,
+    });
+    let out = io::stdout().lock();
+    let result = match args.output {
+        Output::Table => list::write_table(&listed, out),
+        Output::Json => list::write_json(&listed, out),
+    };
+    written("the list", result)
+}
+
+fn print_completions(args: &CompletionsArgs) -> u8 {
+    let mut script = Vec::new();
+    let mut command = Cli::command();
+    clap_complete::generate(args.shell, &mut command, "bench-harness", &mut script);
+    written("the script", io::stdout().lock().write_all(&script))
+}
+
+fn print_manual() -> u8 {
+    let mut page = Vec::new();
+    let result = clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .and_then(|()| io::stdout().lock().write_all(&page));
+    written("the manual page", result)
+}
+
+fn measure(design: Design, args: &CommonArgs) -> u8 {
+    let plan = match Plan::resolve(design, args) {
         Ok(plan) => plan,
         Err(PlanError::Usage(problem)) => return complain(exit::USAGE, &problem),
         Err(PlanError::Input(problem)) => return complain(exit::INPUT_OUTPUT, &problem),
@@ -92,17 +130,9 @@ fn run(args: &RunArgs) -> u8 {
             );
         }
     };
-    let environment = Environment::observe(plan.placement.pool(), &plan.allowed_cores);
-    let mut coordinator = Coordinator {
-        placement: plan.placement.clone(),
-        interrupt,
-    };
-    let progress = Progress::new(plan.rounds, plan.entries.len());
-    let campaign = Campaign::run(&plan, &mut coordinator, &progress);
-    drop(progress);
-    let report = Report::new(&plan, environment, &campaign);
+    let report = conduct(&plan, interrupt);
     let out = io::stdout().lock();
-    let written = match args.output {
+    let result = match args.output {
         Output::Table => report.write_table(out),
         Output::Json => {
             report
@@ -112,13 +142,29 @@ fn run(args: &RunArgs) -> u8 {
             report.write_json(out)
         }
     };
-    match written {
-        Ok(()) => conclude(&report, args.require_all),
-        Err(error) => complain(
-            exit::INPUT_OUTPUT,
-            &format!("the report can't be written: {error}"),
-        ),
+    match written("the report", result) {
+        0 => conclude(&report, args.require_all),
+        code => code,
     }
+}
+
+/// Measures, and tells of it.
+fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let occasion = Occasion {
+        arguments: std::env::args().skip(1).collect(),
+        // A clock before 1970 is a wrong clock.
+        began_unix_s: since_1970.map_or(0, |time| time.as_secs()),
+        environment: Environment::observe(plan.placement.pool(), &plan.allowed_cores),
+    };
+    let mut coordinator = Coordinator {
+        placement: plan.placement.clone(),
+        interrupt,
+    };
+    let progress = Progress::new(plan.rounds, plan.entries.len());
+    let campaign = Campaign::run(plan, &mut coordinator, &progress);
+    drop(progress);
+    report::make(plan, occasion, &campaign)
 }
 
 /// What the run came to, the gravest first.

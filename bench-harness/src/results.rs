@@ -159,7 +159,9 @@ impl Window {
         const SHARE_MAX: f64 = 0.01;
         let of_side = |who: &str, usage: &Usage| {
             let switches = usage.involuntary_switches;
-            let share = usage.queued_ns.map(|ns| ns as f64 / self.elapsed_ns.max(1) as f64);
+            let share = usage
+                .queued_ns
+                .map(|ns| ns as f64 / self.elapsed_ns.max(1) as f64);
             // A process that was never taken off its core may still have waited for it: after each sleep.
             let is_disturbed = switches > 0 && share.is_none_or(|share| share > SHARE_MAX);
             is_disturbed.then(|| {
@@ -188,8 +190,10 @@ impl Round {
             if !run.is_final {
                 continue;
             }
-            let runs: Vec<&RunReport> =
-                reports.iter().filter_map(|report| report.runs.get(index)).collect();
+            let runs: Vec<&RunReport> = reports
+                .iter()
+                .filter_map(|report| report.runs.get(index))
+                .collect();
             let window = Some(Window::of(producers, &runs));
             match run.kind {
                 RunKind::Drained => round.drained = window,
@@ -200,7 +204,8 @@ impl Round {
             }
         }
         if !is_crowded {
-            round.disturbance = round.windows().find_map(Window::disturbance);
+            let disturbance = round.windows().find_map(Window::disturbance);
+            round.disturbance = disturbance;
         }
         round
     }

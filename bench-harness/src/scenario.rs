@@ -233,7 +233,11 @@ fn check_reference(name: &str, all: &[Contender]) -> Result<(), PlanError> {
     )))
 }
 
-fn choose(design: &Design, args: &CommonArgs, all: Vec<Contender>) -> Result<Vec<Contender>, PlanError> {
+fn choose(
+    design: &Design,
+    args: &CommonArgs,
+    all: Vec<Contender>,
+) -> Result<Vec<Contender>, PlanError> {
     if !args.contender.is_empty() {
         return select(all, &args.contender, &args.exclude);
     }
@@ -272,7 +276,7 @@ fn plan_payload((file, frame): (&PathBuf, Frame)) -> Result<PayloadPlan, PlanErr
     Ok(PayloadPlan {
         file: file.clone(),
         frame,
-        profile: records.profile(),
+        profile: records.profile().clone(),
     })
 }
 

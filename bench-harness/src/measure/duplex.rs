@@ -200,10 +200,17 @@ fn round_trip<Tx: Sender, Rx: Receiver, S: Stock>(
                 tx.begin_window(run.deadline);
                 rx.begin_window(run.deadline);
                 let buffers = (&mut *message, &mut *reply);
-                initiate(page, run, stock, buffers, &mut recorder, |message, reply| {
-                    tx.send(message).map_err(RunError::Send)?;
-                    rx.recv(reply).map_err(RunError::Receive)
-                })
+                initiate(
+                    page,
+                    run,
+                    stock,
+                    buffers,
+                    &mut recorder,
+                    |message, reply| {
+                        tx.send(message).map_err(RunError::Send)?;
+                        rx.recv(reply).map_err(RunError::Receive)
+                    },
+                )
             })
         }
         Ends::Right { rx, back: Some(tx) } => {
@@ -239,9 +246,7 @@ fn paced<Tx: Sender, Rx: Receiver, S: Stock>(
     for (messages, is_final) in [(warm_up, false), (messages, true)] {
         let order = RunOrder { messages, is_final };
         station.ordered(RunKind::Paced, order, window_ns, |page, run| match ends {
-            Ends::Left { tx, .. } => {
-                send_paced(page, run, tx, (stock, buffer), pace, is_crowded)
-            }
+            Ends::Left { tx, .. } => send_paced(page, run, tx, (stock, buffer), pace, is_crowded),
             Ends::Right { rx, .. } => {
                 receive_paced(page, run, rx, (stock, buffer), pace, &mut recorder)
             }

@@ -36,7 +36,7 @@ pub struct Latency {
 pub struct Distribution {
     /// Some percentiles.
     pub summary: Latency,
-    /// The histogram as the tools of HdrHistogram exchange it: version 2, deflated, in base 64.
+    /// The histogram as the tools of `HdrHistogram` exchange it: version 2, deflated, in base 64.
     pub histogram: String,
 }
 
@@ -98,8 +98,10 @@ impl Recorder {
     /// nearer to one in equal steps of the logarithm of what is left, and end where less than one sample would be left.
     pub fn curve(&self) -> Vec<(f64, u64)> {
         const STEPS_PER_DECADE: i32 = 10;
+        // More samples than a hundred years have nanoseconds.
+        const STEPS_MAX: i32 = 20 * STEPS_PER_DECADE;
         let samples = self.histogram.len() as f64;
-        (0..)
+        (0..=STEPS_MAX)
             .map(|step| 10_f64.powf(f64::from(-step) / f64::from(STEPS_PER_DECADE)))
             .take_while(|left| left * samples >= 1.0)
             .map(|left| (1.0 - left, self.histogram.value_at_quantile(1.0 - left)))

@@ -27,11 +27,11 @@ pub fn send_paced<Tx: Sender, S: Stock>(
     run: Run,
     tx: &mut Tx,
     (stock, buffer): (&S, &mut [u8]),
-    pace: Pace,
+    due: Pace,
     is_crowded: bool,
 ) -> Account {
     tx.begin_window(run.deadline);
-    let mut moments = pace.moments();
+    let mut moments = due.moments();
     let begin_ns = now_ns() + LEAD_NS;
     page.note_start(run.seat, begin_ns);
     for sequence in run.base..run.base + run.messages {
@@ -67,13 +67,13 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
     run: Run,
     rx: &mut Rx,
     (stock, buffer): (&S, &mut [u8]),
-    pace: Pace,
+    due: Pace,
     recorder: &mut Recorder,
 ) -> Account {
     rx.begin_window(run.deadline);
     recorder.clear();
     let mut checker = Checker::new(stock.content(run.base), run.base, run.messages);
-    let mut moments = pace.moments();
+    let mut moments = due.moments();
     let mut begin_ns = 0;
     let (mut due_ns, mut arrived_ns) = (0, 0);
     let mut error = None;

@@ -132,7 +132,10 @@ impl<'a> Station<'a> {
         mut body: impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<(), Stop> {
         if !self.job.seat.leads() {
-            while !self.run(kind, None, pacing.expected_ns, &mut body)?.is_final {}
+            while !self
+                .run(kind, None, pacing.expected_ns, &mut body)?
+                .is_final
+            {}
             return Ok(());
         }
         let mut messages = pacing.first;

@@ -1,13 +1,16 @@
 //! What a run costs a process beside time.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::AddAssign;
 use std::os::unix::fs::FileExt;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::unistd::{SysconfVar, sysconf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::transport::calls;
 
 /// Differences between two moments of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +42,10 @@ impl AddAssign for Usage {
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
         self.queued_ns = self.queued_ns.zip(other.queued_ns).map(|(a, b)| a + b);
-        self.system_calls = self.system_calls.zip(other.system_calls).map(|(a, b)| a + b);
+        self.system_calls = self
+            .system_calls
+            .zip(other.system_calls)
+            .map(|(a, b)| a + b);
         self.resident_bytes = self.resident_bytes.max(other.resident_bytes);
     }
 }
@@ -81,6 +87,7 @@ impl QueueMeter {
 /// The part of the account that is quick to read: taken at the very edges of the window.
 #[derive(Debug, Clone, Copy)]
 pub struct Counters {
+    system_calls: u64,
     cpu_ns: u64,
     voluntary_switches: u64,
     involuntary_switches: u64,
@@ -94,6 +101,7 @@ impl Counters {
     pub fn so_far() -> Self {
         let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of oneself never fails");
         Self {
+            system_calls: calls::so_far(),
             cpu_ns: nanoseconds(usage.user_time()) + nanoseconds(usage.system_time()),
             voluntary_switches: usage.voluntary_context_switches() as u64,
             involuntary_switches: usage.involuntary_context_switches() as u64,
@@ -121,8 +129,19 @@ impl Usage {
                 .0
                 .zip(queued_before.0)
                 .map(|(b, a)| b.saturating_sub(a)),
+            system_calls: calls::are_all_seen()
+                .then(|| to.system_calls.saturating_sub(from.system_calls)),
+            resident_bytes: resident_bytes(),
         }
     }
+}
+
+/// What this process has in memory, shared pages included; none where the kernel doesn't tell.
+fn resident_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    let page_len = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+    Some(pages * page_len as u64)
 }
 
 #[cfg(test)]

@@ -221,7 +221,7 @@ pub struct Times {
     pub rounds: Vec<Option<u64>>,
     /// Shares of all samples, and the time in nanoseconds within which they lie.
     pub curve: Vec<(f64, u64)>,
-    /// All samples of all rounds as a histogram: HdrHistogram's format, version 2, deflated, in base 64.
+    /// All samples of all rounds as a histogram: `HdrHistogram`'s format, version 2, deflated, in base 64.
     pub histogram: Option<String>,
 }
 
@@ -232,8 +232,10 @@ pub struct Paced {
     pub rate_per_second: Option<u64>,
     /// How the moments lay at which they were due.
     pub arrivals: Option<Arrivals>,
-    /// By which share of its time the last message was late: over 0.01 the row is saturated.
+    /// By which share of its time the last message was late.
     pub share_behind: Option<f64>,
+    /// Whether that is over 0.01: the rate wasn't kept.
+    pub saturated: bool,
     /// The latencies.
     #[serde(flatten)]
     pub times: Times,
@@ -361,10 +363,16 @@ impl Figures {
     }
 
     /// Its windows of a kind, each round's mean: of a round that was repeated, both count.
-    pub fn series(&self, kind: WindowKind, figure: impl Fn(&WindowFigures) -> Option<f64>) -> Vec<(u32, f64)> {
+    pub fn series(
+        &self,
+        kind: WindowKind,
+        figure: impl Fn(&WindowFigures) -> Option<f64>,
+    ) -> Vec<(u32, f64)> {
         let mut series: Vec<(u32, f64, u32)> = Vec::new();
         for window in self.windows.iter().filter(|window| window.kind == kind) {
-            let Some(value) = figure(window) else { continue };
+            let Some(value) = figure(window) else {
+                continue;
+            };
             match series.iter_mut().find(|(round, ..)| *round == window.round) {
                 Some((_, sum, count)) => {
                     *sum += value;

@@ -1,29 +1,30 @@
 //! The figures: medians over rounds, ratios round by round, and what they say against the noise.
 
 use super::document::{
-    Cost, Figures, Noise, Paced, RatioToLimit, RatioToPipe, Regime, SideCost, Stream, Times, Versus,
-    WindowFigures, WindowKind,
+    Cost, Figures, Noise, Paced, RatioToLimit, RatioToPipe, Regime, SideCost, Stream, Times,
+    Versus, WindowFigures, WindowKind,
 };
+use super::relations::{compare_with, noise_of, relative_to};
 use crate::measure::latency::{Latency, Recorder};
 use crate::measure::usage::Usage;
 use crate::results::{Round, Row, Status, Window};
-use crate::stats::noise::{Figure, Kind, KindFloor, NoiseFloor, Waiting, guard_of};
-use crate::stats::verdict::{Question, Series as Compared, compare};
-use crate::stats::{Comparison, median, median_of_all, median_ratio, ratios};
-use crate::transport::Class;
+use crate::stats::noise::Figure;
+use crate::stats::{median, median_of_all};
 
 /// A figure of each round.
-type Series = Vec<(u32, f64)>;
+pub type Series = Vec<(u32, f64)>;
 
 fn values(series: &[(u32, f64)]) -> Vec<f64> {
     series.iter().map(|&(_, value)| value).collect()
 }
 
-fn time_each(row: &Figures, kind: WindowKind) -> Series {
+/// Time for a message or an exchange, in each round.
+pub fn time_each(row: &Figures, kind: WindowKind) -> Series {
     row.series(kind, |window| Some(window.ns_each))
 }
 
-fn p50(row: &Figures, kind: WindowKind) -> Series {
+/// The median time, in each round.
+pub fn p50(row: &Figures, kind: WindowKind) -> Series {
     row.series(kind, |window| Some(window.times_ns?.p50? as f64))
 }
 
@@ -37,12 +38,13 @@ fn slower_regime(row: &Figures) -> WindowKind {
     }
 }
 
-fn slower_stream(row: &Figures) -> Series {
+/// Time for a message in the slower regime, in each round.
+pub fn slower_stream(row: &Figures) -> Series {
     time_each(row, slower_regime(row))
 }
 
 /// What is compared of a row.
-fn series_of(row: &Figures, figure: Figure) -> Series {
+pub fn series_of(row: &Figures, figure: Figure) -> Series {
     match figure {
         Figure::Stream => slower_stream(row),
         Figure::RoundTrip => p50(row, WindowKind::RoundTrip),
@@ -96,8 +98,15 @@ fn figures_of(row: &Row, mean_len: Option<f64>) -> Figures {
         is_twin: entry.is_twin,
         cores: entry.cores,
         capacity: row.capacity,
-        status: if is_unmeasured { Status::Failed } else { row.status },
-        reason: row.reason.clone().or(is_unmeasured.then(|| interrupted.to_owned())),
+        status: if is_unmeasured {
+            Status::Failed
+        } else {
+            row.status
+        },
+        reason: row
+            .reason
+            .clone()
+            .or(is_unmeasured.then(|| interrupted.to_owned())),
         integrity: row.tally,
         stream: Stream::default(),
         round_trip_ns: times(row, |round| round.exchanges.as_ref()),
@@ -175,7 +184,10 @@ fn stream(row: &Figures, mean_len: f64) -> Stream {
 
 /// The percentiles over the windows of a row; see [`Times`].
 fn times(row: &Row, window: impl Fn(&Round) -> Option<&Window>) -> Times {
-    let all = row.rounds.iter().filter_map(|round| window(round)?.times.as_ref());
+    let all = row
+        .rounds
+        .iter()
+        .filter_map(|round| window(round)?.times.as_ref());
     let all: Vec<_> = all.collect();
     if all.is_empty() {
         return Times::default();
@@ -183,7 +195,11 @@ fn times(row: &Row, window: impl Fn(&Round) -> Option<&Window>) -> Times {
     let mut together = Recorder::default();
     // They were written by this very program a moment ago; if one is broken nothing is told of all.
     let is_whole = all.iter().all(|one| together.add(&one.histogram).is_ok());
-    let pooled = if is_whole { together.summary() } else { Latency::default() };
+    let pooled = if is_whole {
+        together.summary()
+    } else {
+        Latency::default()
+    };
     let mut times = Times {
         max: all.iter().map(|one| one.summary.max).max(),
         samples: all.iter().map(|one| one.summary.samples).sum(),
@@ -223,6 +239,7 @@ fn paced(row: &Row) -> Paced {
         rate_per_second: pace.map(|pace| pace.rate_per_second),
         arrivals: pace.map(|pace| pace.arrivals),
         share_behind: row.share_behind(),
+        saturated: row.is_saturated(),
         times: measured,
     }
 }
@@ -245,7 +262,11 @@ fn set_costs(row: &mut Figures) {
         cpu_ns_per_message: each(&|window| Some(of(window).cpu_ns)),
         context_switches_per_message: each(&|window| Some(of(window).switches())),
         system_calls_per_message: each(&|window| of(window).system_calls),
-        resident_bytes_max: row.windows.iter().filter_map(|window| of(window).resident_bytes).max(),
+        resident_bytes_max: row
+            .windows
+            .iter()
+            .filter_map(|window| of(window).resident_bytes)
+            .max(),
     };
     let cost = Cost {
         sender: side(|window| &window.sender),
@@ -263,124 +284,184 @@ fn set_costs(row: &mut Figures) {
     row.system_calls_per_message = calls;
 }
 
-fn kind_of(row: &Figures, figure: Figure) -> Kind {
-    Kind {
-        waiting: Waiting::from(row.wait),
-        figure,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Entry, Wanted};
+    use crate::fan::Fan;
+    use crate::measure::latency::Distribution;
+    use crate::stats::Verdict;
+    use crate::transport::registry::find;
 
-/// How far those that were entered twice differ from themselves.
-fn noise_of(rows: &[Figures]) -> Vec<Noise> {
-    let mut noise = Vec::new();
-    for twin in rows.iter().filter(|row| row.is_twin) {
-        let is_it = |row: &&Figures| !row.is_twin && has_same_place(row, twin) && row.full_name() == twin.full_name();
-        let Some(first) = rows.iter().find(is_it) else {
-            continue;
+    fn window(count: u64, elapsed_ns: u64, p50: Option<u64>) -> Window {
+        let usage = Usage {
+            cpu_ns: 2 * elapsed_ns,
+            voluntary_switches: count,
+            ..Usage::default()
         };
-        for figure in [Figure::Stream, Figure::RoundTrip, Figure::Paced] {
-            let floor = NoiseFloor::of_pair(&series_of(twin, figure), &series_of(first, figure));
-            noise.extend(floor.map(|floor| Noise {
-                kind: kind_of(twin, figure),
-                contender: twin.full_name(),
-                size_bytes: twin.size_bytes,
-                holds_its_own: floor.holds_its_own(),
-                floor,
-            }));
+        let latency = Latency {
+            p50,
+            max: 9 * elapsed_ns,
+            samples: count,
+            ..Latency::default()
+        };
+        let times = Distribution {
+            summary: latency,
+            histogram: Recorder::default().distribution().histogram,
+        };
+        Window {
+            count,
+            elapsed_ns,
+            sender: usage,
+            times: Some(times),
+            ..Window::default()
         }
     }
-    noise
-}
 
-/// Whether both were measured with the same messages, by as many processes, on the same cores and at the same pace.
-pub fn has_same_place(one: &Figures, other: &Figures) -> bool {
-    let key = |row: &Figures| {
-        let paced = &row.paced_ns;
-        let place = (row.size_bytes, row.producers, row.consumers, row.cores);
-        (place, paced.rate_per_second, paced.arrivals)
-    };
-    key(one) == key(other)
-}
-
-/// The comparisons of all rows that carry messages with the reference, by the row's index.
-fn compare_with(
-    reference: &str,
-    figure: Figure,
-    rows: &[Figures],
-    noise: &[Noise],
-    seed: u64,
-) -> Vec<(usize, Comparison)> {
-    let floors: Vec<KindFloor> = noise
-        .iter()
-        .map(|noise| KindFloor {
-            kind: noise.kind,
-            floor: noise.floor,
-        })
-        .collect();
-    let carries = |row: &Figures| !matches!(row.class, Class::Limit | Class::Notify);
-    let asked = rows.iter().enumerate().filter_map(|(index, row)| {
-        let is_reference = |other: &&Figures| {
-            other.full_name() == reference && !other.is_twin && has_same_place(other, row)
-        };
-        let reference = rows.iter().find(is_reference)?;
-        if !carries(row) || row.is_twin || std::ptr::eq(row, reference) {
-            return None;
+    /// A row whose rounds have the given times for 10 messages: drained, working, and the median of the round trip.
+    fn row(name: &str, rounds: &[(u64, u64, u64)]) -> Row {
+        let mut row = Row::new(Entry::new(
+            find(name).unwrap(),
+            64,
+            Fan::PAIR,
+            Wanted::default(),
+        ));
+        row.status = Status::Ok;
+        for (index, &(drained, working, p50)) in rounds.iter().enumerate() {
+            row.rounds.push(Round {
+                number: index as u32 + 1,
+                drained: Some(window(10, drained, None)),
+                working: Some(window(10, working, None)),
+                exchanges: Some(window(30, 1_000, Some(p50))),
+                ..Round::default()
+            });
         }
-        let (own, of_reference) = (series_of(row, figure), series_of(reference, figure));
-        let is_measured = !own.is_empty() && !of_reference.is_empty();
-        is_measured.then_some((index, own, of_reference))
-    });
-    let asked: Vec<_> = asked.collect();
-    let family: Vec<Question<'_>> = asked
-        .iter()
-        .map(|(index, own, of_reference)| Question {
-            series: Compared::Paired {
-                numerator: own,
-                denominator: of_reference,
-            },
-            floor: guard_of(kind_of(&rows[*index], figure), &floors).unwrap_or(0.0),
-        })
-        .collect();
-    let answers = compare(&family, seed);
-    asked.iter().map(|(index, ..)| *index).zip(answers).collect()
-}
+        row
+    }
 
-/// The ratios of a row to the limits, to pipe, and to itself without a stopped process (in each round).
-fn relative_to(row: &Figures, rows: &[Figures]) -> (RatioToLimit, RatioToPipe, Vec<f64>) {
-    let find = |name: &str, is_place: &dyn Fn(&Figures) -> bool| {
-        rows.iter().find(|other| other.contender == name && !other.is_twin && is_place(other))
-    };
-    let has_size = |other: &Figures| other.size_bytes == row.size_bytes;
-    let on_cores = |other: &Figures| other.cores == row.cores;
-    let (own_stream, own_trip) = (slower_stream(row), p50(row, WindowKind::RoundTrip));
-    let limit = RatioToLimit {
-        round_trip: find("limit-line", &on_cores)
-            .and_then(|line| median_ratio(&own_trip, &p50(line, WindowKind::RoundTrip))),
-        stream: find("limit-memcpy", &has_size)
-            .and_then(|memcpy| median_ratio(&own_stream, &slower_stream(memcpy))),
-    };
-    // Only of what carries messages is it told how many times those of pipe.
-    let carries = !matches!(row.class, Class::Limit | Class::Notify);
-    let pipe = find("pipe", &|other| has_same_place(other, row)).filter(|_| carries);
-    let to_pipe = pipe.map_or_else(RatioToPipe::default, |pipe| RatioToPipe {
-        stream: median_ratio(&slower_stream(pipe), &own_stream),
-        round_trip: median_ratio(&p50(pipe, WindowKind::RoundTrip), &own_trip),
-    });
-    (limit, to_pipe, to_undisturbed(row, rows))
-}
+    fn alone(rows: &[Row]) -> Vec<Figures> {
+        figures(rows, None, "pipe/park", 1).0
+    }
 
-/// The ratios of the rounds to those without the stopped process, in the regime where their median is worse.
-fn to_undisturbed(row: &Figures, rows: &[Figures]) -> Vec<f64> {
-    let name = format!("{}/{}", row.contender, row.wait);
-    let is_it = |other: &&Figures| !other.is_twin && other.full_name() == name && has_same_place(other, row);
-    let Some(other) = rows.iter().find(is_it).filter(|_| row.stopped.is_some()) else {
-        return Vec::new();
-    };
-    let of = |kind| ratios(&time_each(row, kind), &time_each(other, kind));
-    let [drained, working] = [WindowKind::Drained, WindowKind::Working].map(of);
-    if median(&working) > median(&drained) {
-        working
-    } else {
-        drained
+    fn assert_close(left: Option<f64>, right: f64) {
+        assert!(
+            left.is_some_and(|left| (left - right).abs() < 1e-9),
+            "{left:?} {right}"
+        );
+    }
+
+    #[test]
+    fn the_slower_regime_is_the_figure_and_both_are_told() {
+        let rows = [row(
+            "limit-memcpy/spin",
+            &[(100, 400, 1), (300, 200, 1), (200, 300, 1)],
+        )];
+        let stream = &alone(&rows)[0].stream;
+        assert_eq!(stream.regime.as_deref(), Some("working"));
+        assert_close(stream.ns_per_message, 30.0);
+        assert_close(stream.drained.ns_per_message, 20.0);
+        assert_eq!(stream.rounds, [40.0, 20.0, 30.0]);
+        assert_close(stream.messages_per_second, 1e9 / 30.0);
+        assert_close(stream.bytes_per_second, 64e9 / 30.0);
+    }
+
+    #[test]
+    fn ratios_are_to_the_limits_of_the_same_round() {
+        let rows = [
+            row("limit-line/spin", &[(10, 10, 100), (10, 10, 300)]),
+            row("limit-memcpy/spin", &[(20, 10, 100), (40, 10, 300)]),
+            row("limit-futex/park", &[(100, 100, 500), (400, 100, 900)]),
+        ];
+        let futex = &alone(&rows)[2];
+        assert_close(futex.ratio_to_limit.round_trip, 4.0);
+        assert_close(futex.ratio_to_limit.stream, 7.5);
+        assert!(futex.ratio_to_pipe.stream.is_none());
+    }
+
+    #[test]
+    fn percentiles_are_medians_and_the_maximum_is_that_of_all_rounds() {
+        let rows = [row(
+            "limit-line/spin",
+            &[(1, 1, 100), (1, 1, 700), (1, 1, 300)],
+        )];
+        let trip = &alone(&rows)[0].round_trip_ns;
+        assert_eq!(
+            (trip.p50, trip.p99, trip.max),
+            (Some(300), None, Some(9_000))
+        );
+        assert_eq!(trip.samples, 90);
+        assert_eq!(trip.rounds, [Some(100), Some(700), Some(300)]);
+    }
+
+    #[test]
+    fn costs_are_for_a_message_and_an_exchange_has_two() {
+        let mut only_trips = row("limit-line/spin", &[(100, 100, 1)]);
+        only_trips.rounds[0].drained = None;
+        only_trips.rounds[0].working = None;
+        let rows = [row("limit-memcpy/spin", &[(100, 100, 1)]), only_trips];
+        let all = alone(&rows);
+        assert_close(all[0].cpu_ns_per_message, 20.0);
+        assert_close(all[0].context_switches_per_message, 1.0);
+        assert_close(all[1].cpu_ns_per_message, 2_000.0 / 60.0);
+    }
+
+    #[test]
+    fn a_row_that_went_wrong_has_no_figures() {
+        let mut wrong = row("limit-line/spin", &[(100, 100, 1)]);
+        wrong.give_up(Status::Failed, "lost".to_owned());
+        let figures = &alone(&[wrong])[0];
+        assert!(figures.stream.ns_per_message.is_none() && figures.round_trip_ns.p50.is_none());
+        assert!(figures.cpu_ns_per_message.is_none() && figures.round_trip_ns.max.is_none());
+        assert_eq!(figures.reason.as_deref(), Some("lost"));
+    }
+
+    #[test]
+    fn a_round_that_was_repeated_counts_with_both() {
+        let mut repeated = row("limit-memcpy/spin", &[(100, 100, 1), (300, 300, 1)]);
+        repeated.rounds[1].number = 1;
+        let figures = &alone(&[repeated])[0];
+        assert_eq!(figures.stream.rounds, [20.0]);
+        let attempts: Vec<u32> = figures.windows.iter().map(|w| w.attempt).collect();
+        assert_eq!(attempts, [1, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn what_too_few_samples_of_each_round_tell_all_together_may() {
+        let mut rows = row("limit-line/spin", &[(1, 1, 1), (1, 1, 1)]);
+        for round in &mut rows.rounds {
+            let mut recorder = Recorder::default();
+            (1..=600).for_each(|ns| recorder.record(ns));
+            round.exchanges.as_mut().unwrap().times = Some(recorder.distribution());
+        }
+        let trip = &alone(&[rows])[0].round_trip_ns;
+        assert_eq!(
+            (trip.p50, trip.p99, trip.p99_9),
+            (Some(300), Some(594), None)
+        );
+        assert_eq!(trip.pooled, ["p99"]);
+    }
+
+    #[test]
+    fn a_difference_beyond_the_noise_is_told_and_one_within_is_not() {
+        let series = |base: u64| -> Vec<(u64, u64, u64)> {
+            (0..11)
+                .map(|round| (base + round % 3, base, base))
+                .collect()
+        };
+        let mut twin = row("ring-spsc/park", &series(500));
+        twin.entry.is_twin = true;
+        let rows = [
+            row("pipe/park", &series(1_000)),
+            row("fifo/park", &series(1_001)),
+            row("ring-spsc/park", &series(500)),
+            twin,
+        ];
+        let (all, noise) = figures(&rows, None, "pipe/park", 1);
+        let verdict = |index: usize| all[index].versus_reference.stream.map(|c| c.verdict);
+        assert_eq!(verdict(0), None);
+        assert_eq!(verdict(2), Some(Verdict::Faster));
+        assert_eq!(verdict(3), None);
+        assert_eq!(noise.len(), 2);
+        assert!(noise.iter().all(|noise| noise.holds_its_own));
     }
 }

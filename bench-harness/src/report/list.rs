@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::table::plain_table;
-use crate::entry::Entry;
+use crate::entry::{Entry, Wanted};
 use crate::fan::Fan;
 use crate::scenario::capacity_for;
 use crate::transport::registry::contenders;
@@ -34,7 +34,7 @@ pub fn list(fan: Fan) -> Vec<Listed> {
             message_len_max: SIZE,
             variable_len: false,
             capacity: capacity_for(SIZE),
-            fan: Entry::new(contender, SIZE, fan).fan,
+            fan: Entry::new(contender, SIZE, fan, Wanted::default()).fan,
         };
         let refused = contender.create(&shape).err().map(|error| match error {
             LinkError::Unavailable(reason) => reason,

@@ -1,141 +1,79 @@
 //! The report: one set of figures, told as a table or as JSON.
 
+pub mod document;
 pub mod figures;
 pub mod list;
 pub mod numbers;
+pub mod relations;
 pub mod sentences;
 pub mod table;
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-
-use crate::fan::Stopped;
+use crate::fan::Fan;
 use crate::machine::Environment;
-use crate::payload::Profile;
-use crate::results::{Quietness, Status};
 use crate::runner::campaign::Campaign;
 use crate::scenario::{Plan, capacity_for};
-use figures::Figures;
+use document::{Payload, Report, SCHEMA, Settings};
 
-/// The name of the format.
-const SCHEMA: &str = "ipc-bench-harness/1";
-
-/// Everything that is told.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// The name of the format.
-    pub schema: &'static str,
+/// When, where and with what arguments was measured.
+#[derive(Debug)]
+pub struct Occasion {
+    /// The arguments of the program.
+    pub arguments: Vec<String>,
+    /// When it began, in seconds since 1970 (UTC).
+    pub began_unix_s: u64,
     /// The machine.
     pub environment: Environment,
-    /// What was asked for.
-    pub settings: Settings,
-    /// The file that was sent, if one was.
-    pub payload: Option<Payload>,
-    /// Whether the run was interrupted.
-    pub incomplete: bool,
-    /// How quiet the measured cores were.
-    pub quietness: Quietness,
-    /// What the reader ought to know.
-    pub warnings: Vec<String>,
-    /// The rows.
-    pub results: Vec<Figures>,
 }
 
-/// What was asked for, or chosen.
-#[derive(Debug, Serialize)]
-pub struct Settings {
-    /// How often each contender was to be measured.
-    pub rounds: u32,
-    /// How often it was.
-    pub rounds_completed: u32,
-    /// Makes the order in each round.
-    pub seed: u64,
-    /// The sizes that were asked for.
-    pub sizes: Vec<usize>,
-    /// Each of the two windows of a stream.
-    pub stream_window_ns: u64,
-    /// The window of the round trip.
-    pub round_trip_window_ns: u64,
-    /// Whether more was checked.
-    pub verify: bool,
-    /// Processes that send over one link.
-    pub producers: u32,
-    /// Processes that receive over it.
-    pub consumers: u32,
-    /// One more, that is stopped in the middle of a message.
-    pub stopped: Option<Stopped>,
-}
-
-impl Settings {
-    /// Whether more than one process was on a side.
-    pub fn has_several(&self) -> bool {
-        self.producers > 1 || self.consumers > 1
-    }
-
-    /// Whether every contender could be expected to have it.
-    pub fn is_plain(&self) -> bool {
-        !self.has_several() && self.stopped.is_none()
-    }
-}
-
-/// A file whose records were the messages.
-#[derive(Debug, Serialize)]
-pub struct Payload {
-    /// The file, as it was given.
-    pub file: String,
-    /// What a record is.
-    pub frame: String,
-    /// What the records are like.
-    #[serde(flatten)]
-    pub profile: Profile,
-}
-
-impl Report {
-    /// Makes the figures.
-    pub fn new(plan: &Plan, environment: Environment, campaign: &Campaign) -> Self {
-        let warnings = warnings(plan, &environment, campaign);
-        let payload = plan.payload.as_ref().map(|payload| Payload {
+/// Makes the report of a campaign.
+pub fn make(plan: &Plan, occasion: Occasion, campaign: &Campaign) -> Report {
+    let payload = plan.payload.as_ref();
+    let mean_len = payload.map(|payload| payload.profile.len_mean());
+    let (results, noise) = figures::figures(&campaign.rows, mean_len, &plan.reference, plan.seed);
+    Report {
+        schema: SCHEMA.to_owned(),
+        command: plan.design.command().to_owned(),
+        arguments: occasion.arguments,
+        began_unix_s: occasion.began_unix_s,
+        warnings: warnings(plan, &occasion.environment, campaign),
+        environment: occasion.environment,
+        settings: settings(plan, campaign),
+        payload: payload.map(|payload| Payload {
             file: payload.file.display().to_string(),
             frame: payload.frame.to_string(),
             profile: payload.profile.clone(),
-        });
-        let mean_len = payload
-            .as_ref()
-            .map(|p| p.profile.bytes as f64 / p.profile.records as f64);
-        Self {
-            schema: SCHEMA,
-            environment,
-            settings: Settings {
-                rounds: plan.rounds,
-                rounds_completed: campaign.rounds_done,
-                seed: plan.seed,
-                sizes: plan.sizes.clone(),
-                stream_window_ns: plan.windows.stream.as_nanos() as u64,
-                round_trip_window_ns: plan.windows.round_trip.as_nanos() as u64,
-                verify: plan.verify,
-                producers: plan.fan.producers,
-                consumers: plan.fan.consumers,
-                stopped: plan.stopped,
-            },
-            payload,
-            incomplete: campaign.is_incomplete,
-            quietness: campaign.quietness,
-            warnings,
-            results: figures::figures(&campaign.rows, mean_len),
-        }
+        }),
+        incomplete: campaign.is_incomplete,
+        quietness: campaign.quietness,
+        noise,
+        results,
     }
+}
 
-    /// Whether messages of some contender went wrong.
-    pub fn has_integrity_failure(&self) -> bool {
-        self.results.iter().any(|row| !row.integrity.is_clean())
+fn settings(plan: &Plan, campaign: &Campaign) -> Settings {
+    let fans = plan.design.fans();
+    let window_ns = plan.window.as_nanos() as u64;
+    Settings {
+        rounds: plan.rounds,
+        rounds_completed: campaign.rounds_done,
+        seed: plan.seed,
+        sizes: plan.sizes.clone(),
+        stream_window_ns: window_ns,
+        round_trip_window_ns: window_ns,
+        paced_window_ns: window_ns,
+        verify: plan.verify,
+        producers: fans.iter().map(|fan| fan.producers).max().unwrap_or(1),
+        consumers: fans.iter().map(|fan| fan.consumers).max().unwrap_or(1),
+        stopped: plan.design.stopped(),
+        reference: plan.reference.clone(),
+        planted_delay_ns: plan.plants.delay_ns,
+        planted_stall_ns: plan.plants.stall_ns,
     }
+}
 
-    /// Whether some contender has that status.
-    pub fn has(&self, status: Status) -> bool {
-        self.results.iter().any(|row| row.status == status)
-    }
-
+impl Report {
     /// Writes one JSON object.
     ///
     /// # Errors
@@ -164,10 +102,10 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
             "both sides ran on one core: spinning only delays the other side, and no figure tells of two cores"
                 .to_owned(),
         );
-    } else if plan.placement.is_crowded(plan.fan) {
+    } else if let Some(fan) = crowded_fan(plan) {
         warnings.push(format!(
             "{} processes shared {} cores: those on the same core run in turns, and one that spins uses up its turn",
-            plan.fan.processes(),
+            fan.processes(),
             plan.placement.cores().len()
         ));
     }
@@ -203,4 +141,12 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
         }
     }
     warnings
+}
+
+/// The most processes that had to share cores.
+fn crowded_fan(plan: &Plan) -> Option<Fan> {
+    let crowded = plan.entries.iter().filter(|entry| plan.is_crowded(entry));
+    crowded
+        .map(|entry| entry.fan)
+        .max_by_key(|fan| fan.processes())
 }

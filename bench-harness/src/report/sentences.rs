@@ -1,6 +1,6 @@
 //! What the table says, in three plain sentences that are made of its figures alone.
 
-use super::figures::Figures;
+use super::document::Figures;
 use super::numbers::{figure, time};
 use crate::results::Status;
 use crate::transport::{Class, WaitMode};

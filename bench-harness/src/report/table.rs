@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent};
 
-use super::Report;
-use super::figures::Figures;
+use super::document::Figures;
+use super::document::Report;
 use super::numbers::{bytes, figure, ratio, whole};
 use super::sentences::sentences;
 use crate::results::Status;
@@ -190,8 +190,8 @@ fn status(row: &Figures) -> &'static str {
     match row.status {
         Status::Ok => "ok",
         Status::Unavailable => "n/a",
-        Status::Failed => "FAILED",
-        Status::Unmeasured => "not measured",
+        Status::Failed | Status::Unmeasured => "FAILED",
+        Status::Saturated => "saturated",
     }
 }
 

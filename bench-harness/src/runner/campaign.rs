@@ -179,7 +179,10 @@ impl Campaign {
 
     fn concluded(mut self, plan: &Plan) -> Self {
         for row in &mut self.rows {
-            if row.status == Status::Ok && row.is_saturated() {
+            // Where more than that was measured, only the latencies at this rate are missing.
+            let wanted = row.entry.wanted;
+            let is_paced_alone = !wanted.stream && !wanted.round_trip;
+            if row.status == Status::Ok && row.is_saturated() && is_paced_alone {
                 row.status = Status::Saturated;
                 let behind = 100.0 * row.share_behind().unwrap_or_default();
                 row.reason = Some(format!(
@@ -230,9 +233,8 @@ impl Campaign {
         }
         let began_ns = self.began.elapsed().as_nanos() as u64;
         // Of a payload every record is compared in the windows themselves.
-        let is_check_due = entry.contender.has_content()
-            && plan.payload.is_none()
-            && (round == 1 || plan.verify);
+        let is_check_due =
+            entry.contender.has_content() && plan.payload.is_none() && (round == 1 || plan.verify);
         let checked = if is_check_due {
             check(plan, coordinator, entry)?
         } else {
@@ -322,7 +324,9 @@ fn run_windows(
 ) -> Result<Outcome, Trouble> {
     let wanted = entry.wanted;
     let links = Links::create(&entry.contender, &plan.shape(entry), wanted.round_trip)?;
-    let longest = wanted.paced.map_or(plan.window, |pace| plan.paced_window(pace));
+    let longest = wanted
+        .paced
+        .map_or(plan.window, |pace| plan.paced_window(pace));
     let records = plan.payload.as_ref().map(|p| p.profile.expected_ns());
     let session = Session {
         contender: entry.contender,

@@ -56,7 +56,9 @@ use serde::{Deserialize, Serialize};
 use crate::fan::{Fan, Stopped};
 
 /// Contenders of different classes are never ranked together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// The hardware's or the kernel's own limit; no message passing at all.
@@ -70,7 +72,9 @@ pub enum Class {
 }
 
 /// How the receiving side of a contender waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitMode {
     /// Burns its core until the message is there.

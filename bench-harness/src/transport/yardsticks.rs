@@ -104,7 +104,9 @@ fn exchange_turns(
         match side {
             Side::Left => {
                 let buffers = (&mut [][..], &mut [][..]);
-                initiate(page, run, &Made(0), buffers, &mut recorder, |_, _| both(true))
+                initiate(page, run, &Made(0), buffers, &mut recorder, |_, _| {
+                    both(true)
+                })
             }
             Side::Right => answer(run, &Made(0), &mut [], |_| both(false)),
         }
