@@ -129,3 +129,116 @@ fn differences_to_leave_out(first: usize, second: usize) -> (usize, f64) {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::{Draw, REPEATS, normal, share};
+    use super::*;
+
+    fn assert_close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-9, "{left} {right}");
+    }
+
+    fn counting(len: usize) -> Vec<f64> {
+        (1..=len).map(|value| value as f64).collect()
+    }
+
+    #[test]
+    fn ranks_and_coverages_are_those_of_the_binomial_distribution() {
+        // Of 2^12 outcomes 1 + 12 + 66 = 79 have at most two below; of 2^10, 1 + 10 = 11 have at most one; of 2^7, one has none.
+        let expected = [
+            (12, 3.0, 10.0, 1.0 - 158.0 / 4096.0),
+            (10, 2.0, 9.0, 1.0 - 22.0 / 1024.0),
+            (7, 1.0, 7.0, 1.0 - 2.0 / 128.0),
+        ];
+        for (len, low, high, coverage) in expected {
+            let interval = median_interval(&counting(len), 0.95).expect("values");
+            assert_close(interval.low, low);
+            assert_close(interval.high, high);
+            assert_close(interval.coverage, coverage);
+        }
+    }
+
+    #[test]
+    fn too_few_values_give_their_range_and_the_coverage_that_it_has() {
+        let interval = median_interval(&[3.0, 1.0, 2.0, 5.0, 4.0], 0.95).expect("values");
+        assert_close(interval.low, 1.0);
+        assert_close(interval.high, 5.0);
+        assert_close(interval.coverage, 0.9375);
+        let alone = median_interval(&[3.0], 0.95).expect("a value");
+        assert_close(alone.coverage, 0.0);
+        assert_eq!(median_interval(&[], 0.95), None);
+    }
+
+    #[test]
+    fn thousands_of_values_keep_their_coverage() {
+        let interval = median_interval(&counting(4000), 0.95).expect("values");
+        assert!((0.95..0.952).contains(&interval.coverage), "{interval:?}");
+        // Nearly 1.96 · √4000 / 2 to either side of the middle.
+        assert!((1937.0..=1939.0).contains(&interval.low), "{interval:?}");
+    }
+
+    #[test]
+    fn the_median_lies_inside_as_often_as_promised_whatever_the_distribution() {
+        let shapes: [(&str, Draw); 3] = [
+            ("normal", normal),
+            ("lognormal, median at one", |random| {
+                normal(random).exp() - 1.0
+            }),
+            ("bimodal, as likely below as above zero", |random| {
+                let side = if random.bool() { 1.0 } else { -1.0 };
+                side * (1.0 + 0.1 * normal(random).abs())
+            }),
+        ];
+        for (shape, draw) in shapes {
+            let mut random = fastrand::Rng::with_seed(17);
+            let inside = share(|| {
+                let values: Vec<f64> = (0..12).map(|_| draw(&mut random)).collect();
+                median_interval(&values, 0.95).is_some_and(|interval| interval.contains(0.0))
+            });
+            let expected = 1.0 - 158.0 / 4096.0;
+            let tolerance = 4.0 * (expected * (1.0 - expected) / f64::from(REPEATS)).sqrt();
+            assert!((inside - expected).abs() < tolerance, "{shape}: {inside}");
+        }
+    }
+
+    #[test]
+    fn a_shift_is_the_median_of_all_differences() {
+        let (by, interval) = shift(&[11.0, 12.0, 15.0], &[1.0, 2.0]).expect("values");
+        // The differences: 9, 10, 10, 11, 13, 14.
+        assert_close(by, 10.5);
+        assert_close(interval.low, 9.0);
+        assert_close(interval.high, 14.0);
+        assert_close(interval.coverage, 1.0 - 2.0 / 10.0);
+        assert!(shift(&[], &[1.0]).is_none());
+    }
+
+    #[test]
+    fn the_interval_of_a_shift_leaves_out_what_the_rank_test_would_reject() {
+        // With five and five, 4 of 252 divisions have a Mann-Whitney statistic of at most 2, and 7 one of at most 3.
+        assert_eq!(differences_to_leave_out(5, 5).0, 2);
+        assert_close(differences_to_leave_out(5, 5).1, 1.0 - 8.0 / 252.0);
+    }
+
+    #[test]
+    fn the_approximation_takes_over_where_exactness_ends() {
+        let (exact, _) = differences_to_leave_out(40, 40);
+        let (approximate, _) = differences_to_leave_out(40, 41);
+        assert!(approximate.abs_diff(exact) < 25, "{exact} {approximate}");
+    }
+
+    #[test]
+    fn a_known_shift_lies_inside_as_often_as_promised() {
+        let mut random = fastrand::Rng::with_seed(23);
+        let inside = share(|| {
+            let mut series = |center: f64| {
+                (0..8)
+                    .map(|_| center + normal(&mut random))
+                    .collect::<Vec<_>>()
+            };
+            let (first, second) = (series(3.0), series(1.0));
+            shift(&first, &second).is_some_and(|(_, interval)| interval.contains(2.0))
+        });
+        assert!((0.945..0.985).contains(&inside), "{inside}");
+    }
+}

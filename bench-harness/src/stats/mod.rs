@@ -17,8 +17,12 @@ pub mod noise;
 pub mod randomization;
 pub mod rounds;
 pub mod saves;
+mod stickiness;
 pub mod verdict;
 
 pub use interval::{Interval, median_interval};
 pub use rounds::{median, median_of_all, median_ratio, ratios};
 pub use verdict::{Comparison, Verdict};
+
+#[cfg(test)]
+mod simulated;

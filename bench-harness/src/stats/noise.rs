@@ -126,3 +126,77 @@ pub fn guard_of(kind: Kind, floors: &[KindFloor]) -> Option<f64> {
     };
     largest(&|one| one.kind == kind).or_else(|| largest(&|_| true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(times: [f64; 6]) -> Vec<(u32, f64)> {
+        (0..).zip(times).collect()
+    }
+
+    fn floor(ratios: [f64; 6]) -> NoiseFloor {
+        NoiseFloor::of_pair(
+            &series(ratios.map(|ratio| 10.0 * ratio)),
+            &series([10.0; 6]),
+        )
+        .expect("rounds")
+    }
+
+    fn assert_close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-9, "{left} {right}");
+    }
+
+    #[test]
+    fn a_pair_around_one_has_its_interval_as_floor_and_holds_its_own() {
+        let floor = floor([0.8, 1.0, 1.0, 1.0, 1.0, 1.25]);
+        assert_close(floor.ratio, 1.0);
+        assert_close(floor.half_width, 0.25);
+        assert_close(floor.guard, 0.25);
+        assert_eq!(floor.rounds, 6);
+        assert!(floor.holds_its_own());
+    }
+
+    #[test]
+    fn a_pair_that_strays_does_not_hold_its_own_and_guards_the_more() {
+        let floor = floor([1.2, 1.21, 1.21, 1.21, 1.21, 1.22]);
+        assert_close(floor.ratio, 1.21);
+        assert_close(floor.half_width, (1.22_f64 / 1.2).sqrt() - 1.0);
+        assert_close(floor.guard, 0.22);
+        assert!(!floor.holds_its_own());
+    }
+
+    #[test]
+    fn the_order_of_a_pair_does_not_matter() {
+        let (one, again) = (
+            series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            series([2.0, 2.0, 2.0, 5.0, 5.0, 5.0]),
+        );
+        let there = NoiseFloor::of_pair(&one, &again).expect("rounds");
+        let back = NoiseFloor::of_pair(&again, &one).expect("rounds");
+        assert_close(there.guard, back.guard);
+        assert_close(there.half_width, back.half_width);
+        assert_eq!(NoiseFloor::of_pair(&one, &[(7, 1.0)]), None);
+    }
+
+    #[test]
+    fn floors_are_kept_apart_by_kind_and_the_largest_stands_in() {
+        let kind = |waiting, figure| Kind { waiting, figure };
+        let of = |kind, largest| KindFloor {
+            kind,
+            floor: floor([1.0 / largest, 1.0, 1.0, 1.0, 1.0, largest]),
+        };
+        let spin_stream = kind(Waiting::Spins, Figure::Stream);
+        let sleep_trip = kind(Waiting::Sleeps, Figure::RoundTrip);
+        let floors = [
+            of(spin_stream, 1.02),
+            of(spin_stream, 1.04),
+            of(sleep_trip, 1.3),
+        ];
+        assert_close(guard_of(spin_stream, &floors).expect("a floor"), 0.04);
+        assert_close(guard_of(sleep_trip, &floors).expect("a floor"), 0.3);
+        let unmeasured = kind(Waiting::Spins, Figure::RoundTrip);
+        assert_close(guard_of(unmeasured, &floors).expect("a floor"), 0.3);
+        assert_eq!(guard_of(unmeasured, &[]), None);
+    }
+}

@@ -78,12 +78,12 @@ fn far_sums(differences: &[f64], least: f64) -> f64 {
 fn sorted_sums(differences: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0];
     for difference in differences {
-        sums = sums
-            .iter()
-            .flat_map(|sum| [sum - difference, sum + difference])
-            .collect();
+        let lower = sums.iter().map(|sum| sum - difference);
+        let upper = sums.iter().map(|sum| sum + difference);
+        sums = lower.chain(upper).collect();
+        // Two runs that are in order already: the stable sort just merges them.
+        sums.sort_by(f64::total_cmp);
     }
-    sums.sort_unstable_by(f64::total_cmp);
     sums
 }
 
@@ -152,7 +152,7 @@ pub fn least_rank_sum(first: usize, second: usize) -> f64 {
 }
 
 /// Twice the rank of each value among all, those of the first series first: twice, so that a shared rank is whole as well.
-fn doubled_ranks(first: &[f64], second: &[f64]) -> Vec<u64> {
+pub(super) fn doubled_ranks(first: &[f64], second: &[f64]) -> Vec<u64> {
     let values: Vec<f64> = first.iter().chain(second).copied().collect();
     let mut by_size: Vec<usize> = (0..values.len()).collect();
     by_size.sort_by(|&left, &right| values[left].total_cmp(&values[right]));
@@ -197,4 +197,188 @@ fn drawn_sum(ranks: &mut [u64], chosen: usize, random: &mut fastrand::Rng) -> u6
         ranks.swap(index, other);
     }
     ranks[..chosen].iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::{REPEATS, normal, share};
+    use super::*;
+
+    fn assert_close(left: f64, right: f64, tolerance: f64) {
+        assert!((left - right).abs() <= tolerance, "{left} {right}");
+    }
+
+    #[test]
+    fn sign_flips_are_counted_as_by_hand() {
+        // The sums ±1 ±2 ±4 ±8 are all odd numbers to 15, once each: 9 and more eight times.
+        assert_close(
+            sign_flip(&[-1.0, 2.0, -4.0, 8.0].map(|d| d * 0.1), 1),
+            12.0 / 16.0,
+            1e-12,
+        );
+        assert_close(
+            sign_flip(&[-1.0, -2.0, 4.0, 8.0].map(|d| d * 0.1), 1),
+            8.0 / 16.0,
+            1e-12,
+        );
+        assert_close(sign_flip(&[1.0, 2.0, 4.0, 8.0], 1), 2.0 / 16.0, 1e-12);
+    }
+
+    #[test]
+    fn the_darwin_data_have_the_p_value_of_fisher() {
+        // Heights of 15 pairs of plants, in eighths of an inch; 1726 of 32768 flips reach as far, of which 863 on one side.
+        // Source: Fisher, "The Design of Experiments" (1935), section 21.
+        let pairs = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48].map(f64::from);
+        assert_close(sign_flip(&pairs, 1), 1726.0 / 32768.0, 1e-12);
+    }
+
+    #[test]
+    fn equal_and_missing_pairs_show_nothing() {
+        assert_close(sign_flip(&[], 1), 1.0, 0.0);
+        assert_close(sign_flip(&[0.0; 9], 1), 1.0, 0.0);
+        assert_close(sign_flip(&[0.0; 40], 1), 1.0, 0.0);
+        assert_close(rank_sum(&[], &[1.0], 1), 1.0, 0.0);
+        assert_close(rank_sum(&[2.0; 9], &[2.0; 9], 1), 1.0, 1e-12);
+    }
+
+    #[test]
+    fn the_least_p_values_are_reached_and_not_passed() {
+        for pairs in [1, 2, 7, 20, 40] {
+            assert_close(
+                sign_flip(&vec![0.1; pairs], 1),
+                least_sign_flip(pairs),
+                1e-15,
+            );
+        }
+        for (first, second) in [(1, 1), (3, 4), (7, 7), (30, 50), (60, 60)] {
+            let low: Vec<f64> = (0..first).map(|value| value as f64).collect();
+            let high: Vec<f64> = (0..second).map(|value| 1000.0 + value as f64).collect();
+            let least = least_rank_sum(first, second);
+            assert_close(rank_sum(&low, &high, 1) / least, 1.0, 1e-9);
+        }
+    }
+
+    #[test]
+    fn drawing_comes_near_to_counting() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let differences: Vec<f64> = (0..20).map(|_| 0.3 + normal(&mut random)).collect();
+        let exact = sign_flip(&differences, 1);
+        // Pairs that are equal change no sum, but are too many to be gone through.
+        let mut padded = differences;
+        padded.resize(EXACT_PAIRS_MAX + 1, 0.0);
+        let drawn = sign_flip(&padded, 1);
+        assert_close(drawn, exact, 4.0 * (exact / f64::from(DRAWS)).sqrt());
+        assert_close(drawn, sign_flip(&padded, 1), 0.0);
+    }
+
+    /// The share of all choices of as many values whose mean rank is as far from the others', one by one.
+    fn rank_sum_one_by_one(first: &[f64], second: &[f64]) -> f64 {
+        let ranks = doubled_ranks(first, second);
+        let expected = (first.len() * (ranks.len() + 1)) as u64;
+        let distance = |choice: u32| {
+            let chosen = (0..ranks.len()).filter(|index| choice >> index & 1 == 1);
+            chosen
+                .map(|index| ranks[index])
+                .sum::<u64>()
+                .abs_diff(expected)
+        };
+        let seen = distance((1 << first.len()) - 1);
+        let choices =
+            (0..1_u32 << ranks.len()).filter(|choice| choice.count_ones() as usize == first.len());
+        let distances: Vec<u64> = choices.map(distance).collect();
+        let far = distances.iter().filter(|&&other| other >= seen).count();
+        far as f64 / distances.len() as f64
+    }
+
+    #[test]
+    fn rank_sums_are_counted_as_one_by_one() {
+        // 4 of 252 divisions have a Mann-Whitney statistic of at most 2, and as many are their mirror images.
+        let p = rank_sum(&[1.0, 2.0, 3.0, 4.0, 7.0], &[5.0, 6.0, 8.0, 9.0, 10.0], 1);
+        assert_close(p, 8.0 / 252.0, 1e-12);
+        let mut random = fastrand::Rng::with_seed(6);
+        for (first, second) in [(1, 4), (3, 5), (5, 5), (6, 4)] {
+            // Of so few different values, many tie.
+            let mut draw = |len: usize| {
+                (0..len)
+                    .map(|_| f64::from(random.u8(0..5)))
+                    .collect::<Vec<_>>()
+            };
+            let (first, second) = (draw(first), draw(second));
+            assert_close(
+                rank_sum(&first, &second, 1),
+                rank_sum_one_by_one(&first, &second),
+                1e-12,
+            );
+        }
+    }
+
+    #[test]
+    fn many_ranks_are_drawn_near_to_what_is_counted() {
+        let mut random = fastrand::Rng::with_seed(8);
+        let mut draw = |len: usize, center: f64| {
+            (0..len)
+                .map(|_| center + normal(&mut random))
+                .collect::<Vec<_>>()
+        };
+        let (first, second) = (draw(40, 0.0), draw(41, 0.4));
+        let drawn = rank_sum(&first, &second, 1);
+        let counted = rank_sum(&first, &second[..40], 1);
+        assert_close(drawn.ln(), counted.ln(), 0.7);
+    }
+
+    /// How far the shares of p-values up to some bounds are above these bounds at most, and below.
+    fn beside_uniform(p_values: &[f64]) -> (f64, f64) {
+        let bounds = (1..=20).map(|step| f64::from(step) / 20.0);
+        let beside: Vec<f64> = bounds
+            .map(|bound| {
+                let below = p_values.iter().filter(|&&p| p <= bound).count();
+                below as f64 / p_values.len() as f64 - bound
+            })
+            .collect();
+        let above = beside.iter().copied().fold(0.0, f64::max);
+        (above, -beside.iter().copied().fold(0.0, f64::min))
+    }
+
+    #[test]
+    fn without_a_difference_the_p_values_are_uniform() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut p_values = |one: &dyn Fn(&mut fastrand::Rng) -> f64| -> Vec<f64> {
+            (0..REPEATS).map(|_| one(&mut random)).collect()
+        };
+        let paired = p_values(&|random| {
+            let cubed: Vec<f64> = (0..12).map(|_| normal(random).powi(3)).collect();
+            sign_flip(&cubed, 1)
+        });
+        let unpaired = p_values(&|random| {
+            let mut draw = || (0..8).map(|_| normal(random).exp()).collect::<Vec<_>>();
+            rank_sum(&draw(), &draw(), 1)
+        });
+        // The critical value of Kolmogorov and Smirnov at 1 %, 1.63/√n. Ranks of 16 values have few sums, so fewer small p-values.
+        let critical = 1.63 / f64::from(REPEATS).sqrt();
+        let (above, below) = beside_uniform(&paired);
+        assert!(above < critical && below < critical, "{above} {below}");
+        let (above, below) = beside_uniform(&unpaired);
+        assert!(
+            above < critical && below < critical + 0.11,
+            "{above} {below}"
+        );
+    }
+
+    #[test]
+    fn a_difference_of_one_and_a_half_deviations_is_mostly_seen() {
+        let mut random = fastrand::Rng::with_seed(12);
+        let paired = share(|| {
+            let differences: Vec<f64> = (0..12).map(|_| 1.5 + normal(&mut random)).collect();
+            sign_flip(&differences, 1) < 0.01
+        });
+        assert!(paired > 0.95, "{paired}");
+        let unpaired = share(|| {
+            let mut draw = |center: f64| {
+                let values = (0..8).map(|_| center + normal(&mut random));
+                values.collect::<Vec<_>>()
+            };
+            rank_sum(&draw(1.5), &draw(0.0), 1) < 0.05
+        });
+        assert!(unpaired > 0.7, "{unpaired}");
+    }
 }
