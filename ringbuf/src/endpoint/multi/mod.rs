@@ -5,6 +5,8 @@ mod core;
 mod patience;
 mod receive;
 mod send;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 pub use bytes::{ByteReceiver, ByteSender};

@@ -163,6 +163,7 @@ impl<C: InSegment> Receiver<C> {
         party.healthy()?;
         let is_usual = self.held.is_none()
             && self.kept.is_none()
+            && self.leftovers.passed.is_empty()
             && self.leftovers.searched == Some(party.mapped().left_behind());
         let capacity = self.endpoint.geometry().capacity.get();
         // A stopped consumer keeps what it has taken out of use: a part of the ring only.

@@ -35,7 +35,7 @@ impl<T: Pod> fmt::Debug for TypedSender<T> {
 
 /// Receives values.
 pub struct TypedReceiver<T: Pod> {
-    side: Receiver<MappedValues<T>>,
+    pub(super) side: Receiver<MappedValues<T>>,
 }
 
 impl<T: Pod> fmt::Debug for TypedReceiver<T> {

@@ -1,0 +1,42 @@
+//! What only shows from inside: a participant that is stopped between two steps.
+
+use std::time::Duration;
+
+use crate::endpoint::Config;
+use crate::endpoint::when::When;
+use crate::error::RecvError;
+use crate::protocol::position::Position;
+
+/// Nothing takes that long, on a machine that may be busy.
+const NEVER_REACHED: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_message_of_the_dead_that_lay_in_the_way_of_the_head_comes_in_batches_too() {
+    let ring = Config::mpmc().capacity(8).anonymous::<u64>().unwrap();
+    let mut tx = ring.producer().unwrap();
+    let [mut gone, mut loser, mut rx] = [0; 3].map(|_| ring.consumer().unwrap());
+    tx.try_send(0).unwrap();
+    gone.receiver.side.take(When::Now).unwrap();
+    // Stopped between its announcement and its exchange of the head, which it loses.
+    let loser = &mut loser.receiver.side.endpoint.party.member;
+    assert!(!loser.take(Position(0), 1));
+    drop(gone);
+    // The search finds the message covered, and nothing makes it search again.
+    assert_eq!(rx.try_recv(), Err(RecvError::Empty));
+    loser.retract();
+    let side = &mut rx.receiver.side;
+    let (mut in_order, mut redelivered) = (0, Vec::new());
+    // Three laps, and always something there.
+    for n in 0..12 {
+        tx.send_timeout(2 * n, NEVER_REACHED).unwrap();
+        tx.send_timeout(2 * n + 1, NEVER_REACHED).unwrap();
+        let (first, run) = side.take_run(2, When::Now).unwrap();
+        if first.is_redelivered() {
+            redelivered.push(first.position.0);
+        } else {
+            in_order += run;
+        }
+        side.release_run(first, run);
+    }
+    assert_eq!(redelivered, [0], "beside {in_order} others");
+}
