@@ -40,3 +40,20 @@ fn a_message_of_the_dead_that_lay_in_the_way_of_the_head_comes_in_batches_too() 
     }
     assert_eq!(redelivered, [0], "beside {in_order} others");
 }
+
+#[test]
+fn who_has_left_does_not_make_the_ring_crowded() {
+    let ring = Config::mpmc().capacity(8).anonymous::<u64>().unwrap();
+    let rx = ring.consumer().unwrap();
+    let gone = [0; 6].map(|_| ring.producer().unwrap());
+    let others = [0; 2].map(|_| ring.consumer().unwrap());
+    let party = &rx.receiver.side.endpoint.party;
+    assert_eq!(party.outnumber(8), Ok(true));
+    assert_eq!(party.outnumber(9), Ok(false));
+    drop(gone);
+    assert_eq!(party.outnumber(2), Ok(true));
+    assert_eq!(party.outnumber(3), Ok(false));
+    drop(others);
+    assert_eq!(party.outnumber(0), Ok(true));
+    assert_eq!(party.outnumber(1), Ok(false));
+}
