@@ -1,5 +1,6 @@
 //! The sides of a ring for many.
 
+mod behind;
 mod bytes;
 mod core;
 mod patience;

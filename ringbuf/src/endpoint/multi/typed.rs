@@ -238,7 +238,7 @@ impl<T: Pod> sides::TypedReceiver<T> for TypedReceiver<T> {
             }
             self.side.release_run(first, run);
             received += run as usize;
-            when = When::Now;
+            when = When::Besides;
         }
         Ok(received)
     }
