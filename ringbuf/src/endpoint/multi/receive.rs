@@ -391,7 +391,8 @@ impl Leftovers {
         }
         let head = party.member.head();
         let capacity = party.member.cells().capacity().get();
-        let mut from = Position(head.0.wrapping_sub(capacity));
+        // Nothing was taken before the first position, whose lap would be mistaken for the next one to come.
+        let mut from = Position(head.0.saturating_sub(capacity));
         let mut is_any_held = false;
         self.looks = self.looks.wrapping_add(capacity / CELLS_PER_LOOK);
         while let Some(taken) = party.member.next_taken(from, head) {

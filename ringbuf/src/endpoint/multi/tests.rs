@@ -57,3 +57,24 @@ fn who_has_left_does_not_make_the_ring_crowded() {
     assert_eq!(party.outnumber(0), Ok(true));
     assert_eq!(party.outnumber(1), Ok(false));
 }
+
+#[test]
+fn the_first_lap_of_a_large_ring_holds_nothing_that_was_taken() {
+    // The larger the ring, the fewer bits has the number of a lap.
+    for bits in 16..=21 {
+        let config = Config::mpmc().capacity(1 << bits);
+        let ring = config.anonymous::<u64>().unwrap();
+        let (mut tx, _another) = (ring.producer().unwrap(), ring.consumer().unwrap());
+        for n in 0..3 {
+            tx.try_send(n).unwrap();
+            tx.try_send(100).unwrap();
+            // Begins with a search.
+            let mut rx = ring.consumer().unwrap();
+            let first = rx.try_recv_ref().unwrap();
+            let seen = (first.read(), first.position(), first.redelivered());
+            assert_eq!(seen, (n, 2 * n, false), "in a ring of 2^{bits}");
+            first.release();
+            assert_eq!(rx.try_recv(), Ok(100));
+        }
+    }
+}
