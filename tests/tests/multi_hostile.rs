@@ -22,7 +22,7 @@ struct Whole<M: shm_ringbuf::Message + ?Sized> {
 
 const BRIEF: Duration = Duration::from_micros(300);
 /// Every call comes to an end, so all of them do, on a machine that may be busy.
-const ALL_MAX: Duration = Duration::from_secs(60);
+const ALL_MAX: Duration = Duration::from_secs(5);
 
 /// The segment as another process sees it.
 fn map(name: &Name) -> MmapRaw {

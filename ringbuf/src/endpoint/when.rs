@@ -9,6 +9,8 @@ use shm_semaphore::Deadline;
 pub enum When {
     /// It does not.
     Now,
+    /// Nor does it: the caller has something already and takes more if that is there, but stays for nothing that others have not finished.
+    Besides,
     /// So long from its start; the clock is read only if it comes to waiting.
     Within(Duration),
     /// Until then.
@@ -25,7 +27,7 @@ impl When {
     /// `None` for a call that does not wait.
     pub(super) fn deadline(self) -> Option<Deadline> {
         match self {
-            Self::Now => None,
+            Self::Now | Self::Besides => None,
             Self::Within(timeout) => Some(Deadline::after(timeout)),
             Self::Until(deadline) => Some(deadline),
         }

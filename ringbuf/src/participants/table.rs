@@ -273,7 +273,21 @@ impl Mapped {
         Ok(end)
     }
 
-    /// Changes whenever [`end_of`](Self::end_of) may.
+    /// Participants of both sides that are attached, those among them whose death nobody has noticed yet.
+    ///
+    /// # Errors
+    /// [`Corruption`] of a seat.
+    pub fn attached(&self) -> Result<usize, Corruption> {
+        let mut attached = 0;
+        for (_, record) in self.taken_seats() {
+            if let Some((_, Attendance::Attached)) = life::seen(&record.life).holder()? {
+                attached += 1;
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Changes whenever [`end_of`](Self::end_of) or [`attached`](Self::attached) may.
     #[inline]
     pub fn roll(&self) -> u64 {
         life::told(&self.view().many().notes.roll)

@@ -302,7 +302,7 @@ impl sides::ByteReceiver for ByteReceiver {
             if visited == max {
                 return Ok(visited);
             }
-            found = match self.take(When::Now) {
+            found = match self.take(When::Besides) {
                 Ok(found) => found,
                 // It shows again at the next call.
                 Err(_) => return Ok(visited),

@@ -51,7 +51,7 @@ pub(super) struct Party<C: InSegment> {
     roll: Option<u64>,
     /// How the other side had ended then.
     end: Option<End>,
-    /// Whether more seats are in use than there are processors.
+    /// Whether there were more participants than processors then.
     is_crowded: bool,
     /// The position and the cell that we wait for, as they were at the last real look.
     waits_for: Option<(Position, Cell)>,
@@ -188,6 +188,12 @@ impl<C: InSegment> Party<C> {
         false
     }
 
+    /// Whether more participants are attached than this number. Seats that were left need no processor.
+    pub(super) fn outnumber(&self, number: usize) -> Result<bool, Corruption> {
+        // They are counted only if so many were ever taken.
+        Ok(self.member.cells().seats() > number && self.mapped().attached()? > number)
+    }
+
     /// How the other side ended; `None` while somebody is there, or may come for the first time.
     #[inline]
     pub(super) fn end(&mut self) -> Result<Option<End>, Corruption> {
@@ -198,7 +204,7 @@ impl<C: InSegment> Party<C> {
                 Role::Consumer => Role::Producer,
             };
             self.end = self.mapped().end_of(other)?;
-            self.is_crowded = self.member.cells().seats() > processors();
+            self.is_crowded = self.outnumber(processors())?;
             self.roll = Some(roll);
         }
         Ok(self.end)

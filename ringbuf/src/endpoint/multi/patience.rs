@@ -18,6 +18,10 @@ const ASK_EVERY_NS: u64 = 2_000;
 /// What writing a byte of a long claim may take.
 const NS_PER_BYTE: u64 = 1;
 
+/// Looks at blocked heads that a call whose time is up takes at most, until somebody is asked who blocks them. It takes some microseconds, unless others move the
+/// head on meanwhile.
+pub(super) const LOOKS_UNASKED_MAX: u32 = 1 << 14;
+
 /// What a participant knows of the claims in its way.
 #[derive(Debug)]
 pub(super) struct Patience {

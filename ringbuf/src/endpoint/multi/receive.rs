@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use shm_semaphore::{Deadline, Pollable};
 
+use super::behind::{Behind, CELLS_PER_LOOK};
 use super::core::{Endpoint, Party, Stop};
+use super::patience::LOOKS_UNASKED_MAX;
 use crate::endpoint::when::When;
 use crate::error::{Corruption, Error, RecvError};
 use crate::protocol::ends::End;
@@ -15,16 +17,15 @@ use crate::protocol::position::{Index, Position};
 use crate::role::Role;
 use crate::segment::cells::{InSegment, Mapped};
 use crate::segment::lifecycle::Segment;
-use crate::wait::{Wait, Waited};
+use crate::wait::Wait;
 
 /// Looks at a head that others change all the time before a call gives up for the moment.
 const ROUNDS_MAX: usize = 1 << 12;
 /// From one search for what the dead had taken to the next, while the living may have some of it.
 const SEARCH_EVERY_NS: u64 = 20_000_000;
 
-/// Looks that a call whose time is up takes behind an unfinished claim at most, if the patience of the ring is that long: some 100 ms. No clock, or whoever is
-/// stopped here would give up as soon as it goes on.
-const LOOKS_BEHIND_MAX: u32 = 1 << 20;
+/// Looks that a call which does not wait takes behind an unfinished claim at most: some 100 ms.
+const LOOKS_BEHIND_MAX: u64 = 1 << 20;
 
 /// What is known of messages that were taken and not released.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Leftovers {
     passed: Vec<Taken>,
     /// Bytes that the caller has room for.
     pub(super) len_max: u64,
+    /// Looks at the head so far, those included that a search is worth. It may wrap.
+    looks: u64,
 }
 
 /// A consumer.
@@ -64,6 +67,7 @@ impl<C: InSegment + Send> Receiver<C> {
             searches_at_ns: None,
             passed: Vec::new(),
             len_max: u64::MAX,
+            looks: 0,
         };
         Ok(Self {
             endpoint,
@@ -110,26 +114,19 @@ impl<C: InSegment> Receiver<C> {
             return Ok(kept);
         }
         self.forget_held();
-        let leftovers = &mut self.leftovers;
-        let mut taken = None;
-        let mut attempt = |party: &mut Party<C>| {
-            taken = attempt(party, leftovers)?;
-            Ok(taken.is_some())
-        };
-        let mut waited = self.endpoint.wait(when, &mut attempt);
-        // What was committed behind an unfinished claim is there: the claim has to come to an end first.
-        let mut looks_left = LOOKS_BEHIND_MAX;
-        while matches!(waited, Ok(Waited::TimedOut)) {
-            if looks_left == 0 || !is_something_behind(&self.endpoint.party) {
-                break;
-            }
-            looks_left -= 1;
+        let mut found = self.wait(when);
+        let mut behind = Behind::with_looks(match when {
+            When::Now => LOOKS_BEHIND_MAX,
+            When::Besides | When::Within(_) | When::Until(_) => LOOKS_UNASKED_MAX.into(),
+        });
+        while matches!(found, Ok(None)) && self.stays_behind(&mut behind, when) {
             shm_semaphore::sync::spin_loop();
-            waited = self.endpoint.wait(When::Now, &mut attempt);
+            let looks = self.leftovers.looks;
+            found = self.wait(When::Now);
+            behind.spend(self.leftovers.looks.wrapping_sub(looks));
         }
-        match waited {
-            Ok(Waited::Ready) => {
-                let taken = taken.expect("it is ready when it is taken");
+        match found {
+            Ok(Some(taken)) => {
                 self.held = Some(taken);
                 let party = &self.endpoint.party;
                 if party.member.ready_at(party.member.head()).is_some() {
@@ -137,8 +134,8 @@ impl<C: InSegment> Receiver<C> {
                 }
                 Ok(taken)
             }
-            Ok(Waited::TimedOut) if matches!(when, When::Now) => Err(RecvError::Empty),
-            Ok(Waited::TimedOut) => Err(RecvError::TimedOut),
+            Ok(None) if matches!(when, When::Now | When::Besides) => Err(RecvError::Empty),
+            Ok(None) => Err(RecvError::TimedOut),
             Err(Stop::Ended(End::Closed)) => Err(RecvError::Disconnected),
             Err(Stop::Ended(End::Died)) => Err(RecvError::OwnerDied),
             Err(Stop::Corrupt(corruption)) => Err(RecvError::Corrupt(corruption)),
@@ -147,6 +144,25 @@ impl<C: InSegment> Receiver<C> {
                 buffer_len: self.leftovers.len_max as usize,
             }),
         }
+    }
+
+    /// Takes the next message, or nothing if none comes in time.
+    fn wait(&mut self, when: When) -> Result<Option<Taken>, Stop> {
+        let leftovers = &mut self.leftovers;
+        let mut taken = None;
+        self.endpoint.wait(when, |party| {
+            taken = attempt(party, leftovers)?;
+            Ok(taken.is_some())
+        })?;
+        Ok(taken)
+    }
+
+    /// Whether a call whose time is up goes on: what was committed behind an unfinished claim is there, and that claim has to come to an end first. A call
+    /// with a deadline or with something in hand stays only until it is clear whether somebody living has made the claim.
+    fn stays_behind(&self, behind: &mut Behind, when: When) -> bool {
+        let party = &self.endpoint.party;
+        let may_stay = matches!(when, When::Now) || party.patience.is_unasked();
+        may_stay && behind.has_message(&party.member)
     }
 
     /// A guard was forgotten: its message is another one's from the next intent on.
@@ -163,6 +179,7 @@ impl<C: InSegment> Receiver<C> {
         party.healthy()?;
         let is_usual = self.held.is_none()
             && self.kept.is_none()
+            && self.leftovers.passed.is_empty()
             && self.leftovers.searched == Some(party.mapped().left_behind());
         let capacity = self.endpoint.geometry().capacity.get();
         // A stopped consumer keeps what it has taken out of use: a part of the ring only.
@@ -223,7 +240,7 @@ impl<C: InSegment> Receiver<C> {
         let party = &self.endpoint.party;
         self.kept.is_none()
             && party.member.ready_at(party.member.head()).is_none()
-            && !is_something_behind(party)
+            && !Behind::with_looks(1).has_message(&party.member)
     }
 
     /// Arms the descriptor unless a message is there, or an end is to be told.
@@ -254,6 +271,7 @@ fn attempt<C: InSegment>(
     }
     let mut end = None;
     for _ in 0..ROUNDS_MAX {
+        leftovers.looks = leftovers.looks.wrapping_add(1);
         let front = party.member.front(|at, cell| leftovers.pass(at, cell))?;
         if let Some(taken) = leftovers.take_over_passed(party) {
             return Ok(Some(taken));
@@ -307,15 +325,6 @@ fn attempt<C: InSegment>(
     }
     party.member.retract();
     Ok(None)
-}
-
-/// Whether a message is committed behind the head.
-fn is_something_behind<C: InSegment>(party: &Party<C>) -> bool {
-    let head = party.member.head();
-    let claimed = party.member.tail().distance_from(head);
-    let capacity = party.member.cells().capacity().get();
-    claimed <= 2 * capacity
-        && (0..claimed.min(capacity)).any(|ahead| party.member.ready_at(head.plus(ahead)).is_some())
 }
 
 impl<C: InSegment> Party<C> {
@@ -382,8 +391,10 @@ impl Leftovers {
         }
         let head = party.member.head();
         let capacity = party.member.cells().capacity().get();
-        let mut from = Position(head.0.wrapping_sub(capacity));
+        // Nothing was taken before the first position, whose lap would be mistaken for the next one to come.
+        let mut from = Position(head.0.saturating_sub(capacity));
         let mut is_any_held = false;
+        self.looks = self.looks.wrapping_add(capacity / CELLS_PER_LOOK);
         while let Some(taken) = party.member.next_taken(from, head) {
             match self.take_over(party, taken) {
                 TakenOver::Ours(taken) => return Some(taken),

@@ -6,6 +6,7 @@ use shm_semaphore::sync::Ordering;
 use shm_semaphore::{Deadline, Pollable};
 
 use super::core::{Endpoint, Party, Stop};
+use super::patience::LOOKS_UNASKED_MAX;
 use crate::endpoint::when::When;
 use crate::error::{Corruption, Error, SendError};
 use crate::protocol::ends::End;
@@ -18,8 +19,6 @@ use crate::segment::cells::{InSegment, Mapped};
 use crate::segment::lifecycle::Segment;
 use crate::wait::{Wait, Waited};
 
-/// Looks of a call whose time is up at a blocked head of a full ring, until somebody is asked who blocks it: some microseconds.
-const LOOKS_UNASKED_MAX: u32 = 1 << 14;
 /// Claims of the dead at the head that one attempt clears away.
 const HELPS_MAX: u32 = 64;
 

@@ -35,7 +35,7 @@ impl<T: Pod> fmt::Debug for TypedSender<T> {
 
 /// Receives values.
 pub struct TypedReceiver<T: Pod> {
-    side: Receiver<MappedValues<T>>,
+    pub(super) side: Receiver<MappedValues<T>>,
 }
 
 impl<T: Pod> fmt::Debug for TypedReceiver<T> {
@@ -238,7 +238,7 @@ impl<T: Pod> sides::TypedReceiver<T> for TypedReceiver<T> {
             }
             self.side.release_run(first, run);
             received += run as usize;
-            when = When::Now;
+            when = When::Besides;
         }
         Ok(received)
     }
