@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse_size::Config as SizeParser;
 
+use crate::external::ExternalArgs;
 use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
 use crate::payload::Frame;
@@ -91,6 +92,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
 
+    /// Programs of the user's own.
+    #[command(flatten)]
+    pub external: ExternalArgs,
+
     /// Sizes of the messages in bytes, as in 64,1K,64K (K = 1024)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64", value_parser = parse_message_size)]
     pub size: Vec<usize>,
@@ -147,6 +152,10 @@ pub struct RunArgs {
 /// The options of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    /// Programs of the user's own.
+    #[command(flatten)]
+    pub external: ExternalArgs,
+
     /// Several processes on a side.
     #[command(flatten)]
     pub fan: FanArgs,

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod entry;
+pub mod external;
 pub mod fan;
 pub mod job;
 pub mod machine;
@@ -61,6 +62,9 @@ fn complain(code: u8, problem: &str) -> u8 {
 }
 
 fn print_list(args: &ListArgs) -> u8 {
+    if let Err(problem) = args.external.register() {
+        return complain(exit::USAGE, &problem);
+    }
     let listed = list::list(args.fan.into());
     let out = io::stdout().lock();
     let written = match args.output {
@@ -77,6 +81,9 @@ fn print_list(args: &ListArgs) -> u8 {
 }
 
 fn run(args: &RunArgs) -> u8 {
+    if let Err(problem) = args.external.register() {
+        return complain(exit::USAGE, &problem);
+    }
     let plan = match Plan::resolve(args) {
         Ok(plan) => plan,
         Err(PlanError::Usage(problem)) => return complain(exit::USAGE, &problem),
