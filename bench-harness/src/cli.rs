@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse_size::Config as SizeParser;
 
+use crate::external::ExternalArgs;
 use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
 use crate::measure::schedule::Arrivals;
@@ -218,6 +219,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
 
+    /// Programs of the user's own.
+    #[command(flatten)]
+    pub external: ExternalArgs,
+
     /// Sizes of the messages in bytes, as in 64,1K,64K (K = 1024) [default: 64; of sweep 8,64,512,4K,32K,256K]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_message_size)]
     pub size: Vec<usize>,
@@ -294,6 +299,10 @@ pub struct PlantArgs {
 /// The options of `list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    /// Programs of the user's own.
+    #[command(flatten)]
+    pub external: ExternalArgs,
+
     /// Processes that send, all over one link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SIDE_MAX)))]
     pub producers: u32,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::external::Spec;
 use crate::fan::{Fan, Seat, Stopped};
 use crate::measure::integrity::{Arrived, Ending, Tally};
 use crate::measure::latency::Distribution;
@@ -20,6 +21,9 @@ use crate::transport::Ticket;
 pub struct Job {
     /// The contender's full name, as in `ring-spsc/spin`.
     pub contender: String,
+    /// The program of the user's behind that name; none if it is in the table.
+    #[serde(default)]
+    pub external: Option<Spec>,
     /// Which of the processes this is.
     pub seat: Seat,
     /// How many there are on each side.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod design;
 pub mod entry;
+pub mod external;
 pub mod fan;
 pub mod job;
 pub mod machine;
@@ -88,6 +89,9 @@ fn written(what: &str, result: io::Result<()>) -> u8 {
 }
 
 fn print_list(args: &ListArgs) -> u8 {
+    if let Err(problem) = args.external.register() {
+        return complain(exit::USAGE, &problem);
+    }
     let listed = list::list(Fan {
         producers: args.producers,
         consumers: args.consumers,
@@ -116,6 +120,9 @@ fn print_manual() -> u8 {
 }
 
 fn measure(design: Design, args: &CommonArgs) -> u8 {
+    if let Err(problem) = args.external.register() {
+        return complain(exit::USAGE, &problem);
+    }
     let plan = match Plan::resolve(design, args) {
         Ok(plan) => plan,
         Err(PlanError::Usage(problem)) => return complain(exit::USAGE, &problem),

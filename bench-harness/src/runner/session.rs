@@ -155,6 +155,7 @@ impl Coordinator {
         let ledger = (!fan.is_pair()).then(Ledger::create).transpose()?;
         let mut job = Job {
             contender: contender.full_name(),
+            external: contender.mechanism.external().cloned(),
             seat: Side::Left.into(),
             fan,
             cpu: 0,

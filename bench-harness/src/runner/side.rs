@@ -8,10 +8,11 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getppid, setsid};
 
+use crate::external::External;
 use crate::job::{Job, SideReport};
 use crate::machine::pin_to;
 use crate::shared::SharedPage;
-use crate::transport::registry::find;
+use crate::transport::registry::{Mechanism, find};
 
 /// The whole life of a measured process.
 pub fn main() -> ExitCode {
@@ -56,6 +57,9 @@ pub fn settle_on(cpu: usize, coordinator_pid: libc::pid_t) -> io::Result<()> {
 }
 
 fn work(job: &Job, page: &SharedPage) -> SideReport {
+    if let Some(spec) = &job.external {
+        return External(spec.clone()).run(job, page);
+    }
     match find(&job.contender) {
         Some(contender) => contender.mechanism.run(job, page),
         None => SideReport::failed(format!("no contender is called {}", job.contender)),

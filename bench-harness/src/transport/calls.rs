@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn a_pipe_writes_each_message_and_reads_all_that_are_there_at_once() {
-        let cost = cost_of(&pipe::Pipe, |tx, rx| four_messages(tx, rx));
+        let cost = cost_of(&pipe::Pipe, four_messages);
         assert_eq!(cost, (4 + 1, true));
     }
 
     #[test]
     fn a_ring_makes_no_call_while_nobody_waits() {
         let ring = ring::RingBytes::<ring::One>::new(WaitMode::Park);
-        let cost = cost_of(&ring, |tx, rx| four_messages(tx, rx));
+        let cost = cost_of(&ring, four_messages);
         assert_eq!(cost, (0, true));
     }
 

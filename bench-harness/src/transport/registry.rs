@@ -1,10 +1,13 @@
 //! The one table of contenders.
 
+use std::sync::{PoisonError, RwLock};
+
 use super::bare_futex::BareFutex;
 use super::kernel::for_each_kernel_contender;
 use super::ring::{self, Kind, RingBytes, RingTyped};
 use super::yardsticks::{LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, ONE_TO_ONE, Transport, WaitMode};
+use crate::external::Spec;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
@@ -26,6 +29,16 @@ pub trait Mechanism: Sync {
     /// Whether a further process can be stopped in the middle of a message.
     fn can_hold(&self) -> bool {
         false
+    }
+
+    /// The program of the user's that this is, if it is one: a measured process can't find it in the table by its name.
+    fn external(&self) -> Option<&Spec> {
+        None
+    }
+
+    /// Whether it can send messages at given moments.
+    fn can_pace(&self) -> bool {
+        true
     }
 
     /// Does a job; called in a measured process.
@@ -224,9 +237,30 @@ fn rings_of<K: Kind>() -> Vec<Contender> {
     ]
 }
 
+/// Those that are not part of this crate.
+static ADDED: RwLock<Vec<Contender>> = RwLock::new(Vec::new());
+
+/// Enters one more contender.
+///
+/// # Errors
+/// One sentence when there is one of that name already.
+pub fn add(contender: Contender) -> Result<(), String> {
+    let name = contender.full_name();
+    if find(&name).is_some() {
+        return Err(format!(
+            "there is a contender called {name} already; choose another name"
+        ));
+    }
+    // Nothing panics while it holds the lock.
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    added.push(contender);
+    Ok(())
+}
+
 /// All contenders, in the order of the report.
 pub fn contenders() -> Vec<Contender> {
-    [limits(), rings(), kernels()].concat()
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    [limits(), rings(), kernels(), added.clone()].concat()
 }
 
 fn limits() -> Vec<Contender> {
