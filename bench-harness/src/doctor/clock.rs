@@ -15,6 +15,8 @@ use crate::report::numbers::{figure, time};
 const READ_COST_NS_MAX: f64 = 200.0;
 /// A clock that stands still for longer than this tells nothing about a round trip.
 const GRANULARITY_NS_MAX: u64 = 100_000;
+/// A difference that is known less exactly than this is not known.
+const WIDTH_NS_MAX: i64 = 20_000;
 /// A proven difference that is told.
 const SKEW_NS_TOLD: i64 = 20;
 /// A proven difference that makes one-way latencies meaningless.
@@ -68,6 +70,7 @@ pub(super) fn source(root: &Root, profile: ClockProfile) -> Result<Finding, Unkn
 
 /// How far the clock of one processor is ahead of another's: somewhere between `low_ns` and `high_ns`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // The unit belongs into each name.
 pub(super) struct Skew {
     low_ns: i64,
     high_ns: i64,
@@ -104,6 +107,11 @@ impl Skew {
         }
     }
 
+    /// How exactly it is known.
+    fn width_ns(self) -> i64 {
+        self.high_ns.saturating_sub(self.low_ns)
+    }
+
     /// What is beyond doubt: no exchange can have been answered before it was asked, or after its answer was back.
     fn proven_ns(self) -> i64 {
         let ahead = self.low_ns.max(0);
@@ -115,10 +123,9 @@ impl Skew {
 /// Lets two processors tell each other the time, in at most `limit_ns`.
 ///
 /// # Errors
-/// When they can't be had, or too few exchanges came about.
+/// When they can't be had, or no exchange came about.
 pub(super) fn measure_skew(cores: [usize; 2], limit_ns: u64) -> Result<Skew, Unknown> {
     const EXCHANGES: u64 = 2_000;
-    const EXCHANGES_MIN: u64 = 20;
     let [asking, answering] = cores;
     if asking == answering {
         return Err(Unknown::because(
@@ -145,14 +152,12 @@ pub(super) fn measure_skew(cores: [usize; 2], limit_ns: u64) -> Result<Skew, Unk
         let (asked, answered) = (asks.join(), answers.join());
         let broken = |_| Unknown::because("a measuring thread broke off");
         answered.map_err(broken)??;
-        let (skew, exchanges) = asked.map_err(broken)??;
-        if exchanges < EXCHANGES_MIN {
-            return Err(Unknown::because(format!(
-                "only {exchanges} exchanges between cores {asking} and {answering} came about in {}",
+        asked.map_err(broken)??.ok_or_else(|| {
+            Unknown::because(format!(
+                "cores {asking} and {answering} could not exchange the time in {}; run it when they are less busy",
                 time(limit_ns as f64)
-            )));
-        }
-        Ok(skew)
+            ))
+        })
     })
 }
 
@@ -201,22 +206,22 @@ impl Table {
         }
     }
 
-    /// What was learned, and from how many exchanges.
-    fn ask(&self, exchanges: u64, deadline_ns: u64) -> (Skew, u64) {
+    /// What was learned; nothing without a single exchange.
+    fn ask(&self, exchanges: u64, deadline_ns: u64) -> Option<Skew> {
         let mut skew = Skew::UNBOUNDED;
         for number in 1..=exchanges {
             let asked_ns = now_ns();
             // Release: the question comes after its time was taken.
             self.question.store(number, Ordering::Release);
             if !self.await_number(&self.answer, number, deadline_ns) {
-                return (skew, number - 1);
+                break;
             }
             let back_ns = now_ns();
             // Relaxed: ordered by the load of the answer.
             let answered_ns = self.answered_ns.load(Ordering::Relaxed);
             skew = skew.narrow(asked_ns, answered_ns, back_ns);
         }
-        (skew, exchanges)
+        (skew != Skew::UNBOUNDED).then_some(skew)
     }
 }
 
@@ -226,6 +231,10 @@ pub(super) fn skew(measured: Result<Skew, Unknown>) -> Result<Finding, Unknown> 
     let skew = measured?;
     let value = format!("{skew} (second core ahead of the first)");
     let proven_ns = skew.proven_ns();
+    if proven_ns < SKEW_NS_TOLD && skew.width_ns() > WIDTH_NS_MAX {
+        let why = format!("only known to be {skew}; run it when the cores are less busy");
+        return Err(Unknown::because(why));
+    }
     let effect = format!(
         "one-way latencies (paced) are wrong by {proven_ns} ns or more; round trips are not"
     );
@@ -315,6 +324,13 @@ mod tests {
             [Fine, Fine, Warn, Fail]
         );
         assert!(skew(Err(Unknown::because("x"))).is_err());
+        let vague = Skew::UNBOUNDED.narrow(10_000, 2_000_000, 4_000_000);
+        assert!(
+            skew(Ok(vague))
+                .unwrap_err()
+                .to_string()
+                .contains("less busy")
+        );
     }
 
     #[test]
@@ -325,8 +341,7 @@ mod tests {
             eprintln!("not tested here: one core");
             return;
         };
-        let skew = measure_skew([first, second], 20_000_000_000).unwrap();
-        assert!(skew.low_ns <= skew.high_ns, "{skew}");
+        let skew = measure_skew([first, second], 2_000_000_000).unwrap();
         assert!(skew.round_trip_ns >= 0, "{skew}");
     }
 

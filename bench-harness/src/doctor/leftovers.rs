@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -144,7 +144,7 @@ pub(super) fn posix_queues(
 
 /// FIFOs, sockets and files of ours in the directory for temporary files.
 pub(super) fn temporary_files(
-    folder: &PathBuf,
+    folder: &Path,
     is_alive: impl Fn(u32) -> bool,
 ) -> Result<Vec<Leftover>, Unknown> {
     of_the_dead(folder, is_alive)
@@ -156,7 +156,6 @@ mod tests {
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
     use shm_ringbuf::Config;
-    use shm_semaphore::SemaphoreOptions;
 
     use super::super::facts::fake::Machine;
     use super::super::finding::Verdict::{Ok as Fine, Warn};
@@ -197,24 +196,18 @@ mod tests {
     #[test]
     fn segments_of_ours_are_found_when_nobody_is_attached_and_never_surely() {
         let machine = Machine::with(&[("/dev/shm/other", "shm-rung and so on")]);
-        let folder = machine.root().path("/dev/shm");
-        let [ring_path, semaphore_path] = ["ring", "semaphore"].map(|name| folder.join(name));
-        let ring = Config::spsc(8)
-            .create::<u64>(ring_path.to_str().unwrap())
+        let path = machine.root().path("/dev/shm/ring");
+        let ring = Config::spsc()
+            .create::<u64>(path.to_str().unwrap())
             .unwrap();
         let producer = ring.producer().unwrap();
-        let semaphore = SemaphoreOptions::new();
-        let semaphore = semaphore
-            .create(semaphore_path.to_str().unwrap(), 1)
-            .unwrap();
         assert_eq!(segments(&machine.root(), is_alive), Ok(Vec::new()));
-        drop((producer, ring, semaphore));
+        drop((producer, ring));
+        machine.put("/dev/shm/semaphore", "shm-sema and so on");
         let found = segments(&machine.root(), is_alive).unwrap();
         let steps: Vec<Step> = found.into_iter().map(|left| left.step).collect();
-        assert_eq!(
-            steps,
-            [removal(&ring_path, false), removal(&semaphore_path, false)]
-        );
+        let semaphore = machine.root().path("/dev/shm/semaphore");
+        assert_eq!(steps, [removal(&path, false), removal(&semaphore, false)]);
     }
 
     #[test]

@@ -107,8 +107,8 @@ fn processes(root: &Root) -> HashMap<u32, (String, u64)> {
         let pid = name.parse().ok().filter(|pid| *pid != own)?;
         let stat = root.read(&format!("/proc/{name}/stat")).ok()?;
         // The name stands in brackets and may have brackets and blanks itself.
-        let (start, rest) = stat.rsplit_once(')')?;
-        let (_, comm) = start.split_once('(')?;
+        let (name_part, rest) = stat.rsplit_once(')')?;
+        let (_, comm) = name_part.split_once('(')?;
         let number = |at: usize| rest.split_whitespace().nth(at)?.parse::<u64>().ok();
         Some((pid, (comm.to_owned(), number(11)? + number(12)?)))
     };
@@ -161,7 +161,7 @@ pub(super) fn other_work(
         .collect();
     let shown: Vec<String> = shares
         .iter()
-        .map(|(cpu, share)| format!("core {cpu} {:.0} %", 100.0 * share))
+        .map(|(cpu, share)| format!("core {cpu}: {:.0} %", 100.0 * share))
         .collect();
     let busiest = shares
         .iter()
@@ -291,7 +291,10 @@ mod tests {
         let later = sample(&machine, "0 0 0 1030 0 0 0 0", "65 0 0 1015 0 0 0 0");
         let found = other_work(&first, &later, &[0, 1]).unwrap();
         assert_eq!(found.verdict, Warn);
-        assert_eq!(found.value, "busy while we slept: core 0 0 %, core 1 50 %");
+        assert_eq!(
+            found.value,
+            "busy while we slept: core 0: 0 %, core 1: 50 %"
+        );
         assert_eq!(found.objects, ["process 77 (a (b) c), 150 ms"]);
         assert_eq!(other_work(&first, &later, &[0]).unwrap().verdict, Fine);
     }

@@ -94,14 +94,14 @@ fn summary(findings: &[Finding]) -> String {
     ]
     .map(count);
     let advice = if fail > 0 {
-        "Figures of this machine mean little, or contenders can't run, until what says FAIL is mended."
+        "Mend what says FAIL first: figures mean little, or contenders can't run."
     } else if warn > 0 {
-        "Figures can be had; they are noisier or slower than need be where it says WARN."
+        "Figures can be had; what says WARN makes them noisier or slower."
     } else {
         "Nothing disturbs figures here, as far as can be told."
     };
     format!(
-        "{ok} OK, {warn} WARN, {fail} FAIL, {unknown} can't be told. {advice}\nNothing was changed; --fix-script prints what an administrator might run."
+        "{ok} OK, {warn} WARN, {fail} FAIL, {unknown} can't be told.\n{advice}\nNothing was changed; --fix-script prints what an administrator might run."
     )
 }
 

@@ -43,25 +43,32 @@ impl Witness<'_> {
 
 /// A line of a table of the kernel, by the names at its top.
 struct Row<'a> {
+    file: &'static str,
+    line: &'a str,
     columns: HashMap<&'a str, &'a str>,
 }
 
 impl Row<'_> {
-    fn get<T: FromStr>(&self, column: &str) -> Option<T> {
-        self.columns.get(column)?.parse().ok()
+    fn get<T: FromStr>(&self, column: &str) -> Result<T, Unknown> {
+        let value = self
+            .columns
+            .get(column)
+            .and_then(|value| value.parse().ok());
+        value.ok_or_else(|| Unknown::strange(self.file, self.line))
     }
 
     /// An object with a key can be found by whoever knows it, also much later.
-    fn is_private(&self) -> Option<bool> {
-        Some(self.get::<i64>("key")? == 0)
+    fn is_private(&self) -> Result<bool, Unknown> {
+        Ok(self.get::<i64>("key")? == 0)
     }
 }
 
-fn table<T>(
+/// What of a table was left behind.
+fn left_in(
     root: &Root,
-    file: &str,
-    of_row: impl Fn(&Row<'_>) -> Option<T>,
-) -> Result<Vec<T>, Unknown> {
+    file: &'static str,
+    left: impl Fn(&Row<'_>) -> Result<Option<Leftover>, Unknown>,
+) -> Result<Vec<Leftover>, Unknown> {
     let text = root.read(file)?;
     let mut lines = text.lines();
     let names: Vec<&str> = lines
@@ -73,9 +80,11 @@ fn table<T>(
         return Err(Unknown::strange(file, &text));
     }
     let rows = lines.map(|line| Row {
+        file,
+        line,
         columns: names.iter().copied().zip(line.split_whitespace()).collect(),
     });
-    Ok(rows.filter_map(|row| of_row(&row)).collect())
+    rows.filter_map(|row| left(&row).transpose()).collect()
 }
 
 fn leftover(kind: IpcKind, id: i32, why: &str, is_private: bool, is_sure: bool) -> Leftover {
@@ -88,25 +97,25 @@ fn leftover(kind: IpcKind, id: i32, why: &str, is_private: bool, is_sure: bool) 
 
 /// All that were left behind.
 pub(super) fn leftovers(root: &Root, witness: &Witness<'_>) -> Result<Vec<Leftover>, Unknown> {
-    let mut found = table(root, "/proc/sysvipc/msg", |row| queue(row, witness))?;
-    found.extend(table(root, "/proc/sysvipc/sem", |row| {
+    let mut found = left_in(root, "/proc/sysvipc/msg", |row| queue(row, witness))?;
+    found.extend(left_in(root, "/proc/sysvipc/sem", |row| {
         semaphores(row, witness)
     })?);
-    found.extend(table(root, "/proc/sysvipc/shm", |row| {
+    found.extend(left_in(root, "/proc/sysvipc/shm", |row| {
         memory(row, witness)
     })?);
-    Ok(found.into_iter().flatten().collect())
+    Ok(found)
 }
 
 /// The kernel does not note who made a queue, only who used it last. The maker may be alive and may have handed it to processes that come and go, so
 /// it is never sure that nobody needs it.
-fn queue(row: &Row<'_>, witness: &Witness<'_>) -> Option<Option<Leftover>> {
+fn queue(row: &Row<'_>, witness: &Witness<'_>) -> Result<Option<Leftover>, Unknown> {
     let id = row.get("msqid")?;
     let pids = [row.get("lspid")?, row.get("lrpid")?];
     let made_s: u64 = row.get("ctime")?;
     let is_private = row.is_private()?;
     let age_s = witness.now_s.saturating_sub(made_s);
-    Some(match witness.users(pids) {
+    Ok(match witness.users(pids) {
         Users::Dead(pid) => {
             let why = format!("who used it last, process {pid}, is dead");
             Some(leftover(IpcKind::Queue, id, &why, is_private, false))
@@ -120,12 +129,12 @@ fn queue(row: &Row<'_>, witness: &Witness<'_>) -> Option<Option<Leftover>> {
 }
 
 /// The kernel notes for each semaphore who changed it last, which for a set of the harness is its maker at first. As for a queue, it is never sure.
-fn semaphores(row: &Row<'_>, witness: &Witness<'_>) -> Option<Option<Leftover>> {
+fn semaphores(row: &Row<'_>, witness: &Witness<'_>) -> Result<Option<Leftover>, Unknown> {
     let id: i32 = row.get("semid")?;
     let count: u32 = row.get("nsems")?;
     let is_private = row.is_private()?;
     let pids: Option<Vec<u32>> = (0..count).map(|at| (witness.last_user)(id, at)).collect();
-    Some(match pids.map(|pids| witness.users(pids)) {
+    Ok(match pids.map(|pids| witness.users(pids)) {
         Some(Users::Dead(pid)) => {
             let why = format!("who used it last, process {pid}, is dead");
             Some(leftover(IpcKind::Semaphores, id, &why, is_private, false))
@@ -134,12 +143,12 @@ fn semaphores(row: &Row<'_>, witness: &Witness<'_>) -> Option<Option<Leftover>> 
     })
 }
 
-fn memory(row: &Row<'_>, witness: &Witness<'_>) -> Option<Option<Leftover>> {
+fn memory(row: &Row<'_>, witness: &Witness<'_>) -> Result<Option<Leftover>, Unknown> {
     let id = row.get("shmid")?;
     let attached: u64 = row.get("nattch")?;
     let pid: u32 = row.get("cpid")?;
     let is_private = row.is_private()?;
-    Some(match witness.users([pid]) {
+    Ok(match witness.users([pid]) {
         Users::Dead(pid) if attached == 0 => {
             let why = format!("its maker, process {pid}, is dead and nobody is attached");
             Some(leftover(IpcKind::Memory, id, &why, is_private, is_private))
