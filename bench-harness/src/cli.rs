@@ -63,6 +63,8 @@ pub enum Command {
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
     /// Look for what disturbs figures on this machine or keeps contenders from running; changes nothing
+    ///
+    /// Exit codes: 0 no check says FAIL; 2 usage; 3 a check says FAIL; 6 input or output.
     Doctor(DoctorArgs),
     /// Print a script that completes the command line in a shell
     Completions(CompletionsArgs),

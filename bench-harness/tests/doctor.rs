@@ -81,10 +81,10 @@ fn people_get_a_table_of_80_columns_with_a_summary() {
 
 #[test]
 fn one_core_fails_and_the_exit_code_says_so() {
-    let core = allowed_cores().unwrap()[0];
+    let first = allowed_cores().unwrap()[0];
     let confined = thread::spawn(move || {
         // What a thread starts inherits its cores.
-        pin_to(core).unwrap();
+        pin_to(first).unwrap();
         findings(&[])
     });
     let (code, document) = confined.join().unwrap();

@@ -6,6 +6,8 @@
 pub mod architecture {}
 #[doc = include_str!("../benchmarks.md")]
 pub mod benchmarks {}
+#[doc = include_str!("../doctor.md")]
+pub mod doctor {}
 #[doc = include_str!("../layout.md")]
 pub mod layout {}
 #[doc = include_str!("../memory-ordering.md")]

@@ -8,11 +8,11 @@ use crate::scenario::capacity_for;
 
 /// The size of message for which the limits are judged: the one that is measured by default.
 const SIZE: u64 = 64;
-/// Enough for a pair of processes.
-const DESCRIPTORS_MIN: u64 = 64;
-/// Enough for the largest fan: descriptors of the pipes, links and clocks of 64 processes.
-const DESCRIPTORS_WANTED: u64 = 512;
-/// What a program can lock by default since Linux 2.6.
+/// A pair of processes ran with 24.
+const DESCRIPTORS_MIN: u64 = 32;
+/// The largest fan (32 to 32) ran with 128, and not with 64.
+const DESCRIPTORS_WANTED: u64 = 256;
+/// What the kernel allowed everybody before Linux 5.16 (`MLOCK_LIMIT`).
 const LOCKED_MIN: u64 = 64 << 10;
 /// The kernel's own structures for one message of a POSIX queue, at most (`mq_overview(7)`).
 const QUEUE_OVERHEAD: u64 = 48 + 48;
@@ -238,12 +238,12 @@ mod tests {
     fn too_few_descriptors_fail_and_the_rest_only_takes_contenders() {
         assert_eq!(descriptors(&NONE).verdict, Fail);
         let few = ProcessLimits {
-            descriptors: 256,
+            descriptors: 100,
             ..PLENTY
         };
         let found = descriptors(&few);
         assert_eq!(found.verdict, Warn);
-        assert_eq!(found.remedy.as_deref(), Some("ulimit -n 512"));
+        assert_eq!(found.remedy.as_deref(), Some("ulimit -n 256"));
         assert_eq!(locked_memory(&NONE).verdict, Warn);
         assert_eq!(pending_signals(&NONE).verdict, Warn);
     }

@@ -260,7 +260,7 @@ impl Leftovers {
     }
 
     fn findings(self) -> [Finding; 4] {
-        const SCRIPT: &str = "read what --fix-script prints, and run it";
+        const SCRIPT: &str = "read what --fix-script prints, and run it (with --all for what may be kept on purpose)";
         let of = |name, found: Result<Vec<Leftover>, Unknown>, effect: &str| {
             let finding = found.map(|found| leftovers::finding(name, found, effect, SCRIPT));
             Finding::of(name, finding)

@@ -15,7 +15,7 @@ use crate::report::numbers::time;
 use crate::transport::bare_futex::BareFutex;
 use crate::transport::{LinkError, LinkShape, Receiver, Sender, Transport};
 
-/// A wake that takes longer is told. Hardware that sleeps lightly needs 1 to 5 µs.
+/// A wake that takes longer is told.
 const WAKE_NS_MAX: u64 = 10_000;
 /// How often it is measured.
 const WAKES: usize = 31;
