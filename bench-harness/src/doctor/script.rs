@@ -62,6 +62,7 @@ const HEAD: &str = "\
 #!/bin/sh
 # What `bench-harness doctor` suggests for this machine, from what it found just now. Read it before you run it as root.
 # Every setting lasts until the next boot; the line above it undoes it. What is removed can't be brought back.
+# Makers were looked for among the processes that can be seen from here; think of containers that share these folders.
 # Leftovers that may have been kept on purpose go only with: sh SCRIPT --all
 set -u
 all=no
