@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parse_size::Config as SizeParser;
 
+use crate::doctor::DoctorArgs;
 use crate::external::ExternalArgs;
 use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
@@ -62,6 +63,10 @@ pub enum Command {
     Topo(Box<CommonArgs>),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
+    /// Look for what disturbs figures on this machine or keeps contenders from running; changes nothing
+    ///
+    /// Exit codes: 0 no check says FAIL; 2 usage; 3 a check says FAIL; 6 input or output.
+    Doctor(DoctorArgs),
     /// Print a script that completes the command line in a shell
     Completions(CompletionsArgs),
     /// Print the manual page

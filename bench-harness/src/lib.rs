@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod design;
+pub mod doctor;
 pub mod entry;
 pub mod external;
 pub mod fan;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Some(Command::Side) => return runner::side::main(),
         Some(Command::List(args)) => print_list(args),
+        Some(Command::Doctor(args)) => doctor::main(args),
         Some(Command::Completions(args)) => print_completions(args),
         Some(Command::Man) => print_manual(),
         Some(Command::Run(args)) => measure(args.as_ref().into(), &args.common),

@@ -8,6 +8,8 @@ pub mod architecture {}
 pub mod benchmarks {}
 #[doc = include_str!("../external-contender.md")]
 pub mod external_contender {}
+#[doc = include_str!("../doctor.md")]
+pub mod doctor {}
 #[doc = include_str!("../layout.md")]
 pub mod layout {}
 #[doc = include_str!("../memory-ordering.md")]
