@@ -45,6 +45,7 @@ use scenario::{Plan, PlanError};
 /// What the exit codes mean.
 mod exit {
     pub(crate) const USAGE: u8 = 2;
+    pub(crate) const ENVIRONMENT: u8 = 3;
     pub(crate) const INTEGRITY: u8 = 4;
     pub(crate) const UNAVAILABLE: u8 = 5;
     pub(crate) const INPUT_OUTPUT: u8 = 6;
@@ -130,6 +131,11 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         Err(PlanError::Usage(problem)) => return complain(exit::USAGE, &problem),
         Err(PlanError::Input(problem)) => return complain(exit::INPUT_OUTPUT, &problem),
     };
+    if args.strict
+        && let Some(refusal) = refusal(plan.placement.pool())
+    {
+        return complain(exit::ENVIRONMENT, &refusal);
+    }
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
         Err(error) => {
@@ -155,6 +161,19 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         0 => conclude(&report, args.require_all),
         code => code,
     }
+}
+
+/// Why figures from this machine would mean nothing, in one sentence; nothing if they mean something.
+fn refusal(cores: &[usize]) -> Option<String> {
+    let findings = doctor::refusals(cores);
+    let told = |finding: &doctor::Finding| format!("{}: {}", finding.name, finding.value);
+    let reasons: Vec<String> = findings.iter().map(told).collect();
+    (!reasons.is_empty()).then(|| {
+        format!(
+            "refused under --strict: {}; `bench-harness doctor` tells more and names remedies",
+            reasons.join("; ")
+        )
+    })
 }
 
 /// Measures, and tells of it.
