@@ -2,8 +2,8 @@
 
 use crate::fan::{Fan, Stopped};
 use crate::measure::schedule::Pace;
-use crate::transport::Class;
 use crate::transport::registry::{Contender, Sizes};
+use crate::transport::{Class, WaitMode};
 
 /// What a row is measured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,14 +160,16 @@ pub fn on_cores(entries: &[Entry], cores: &[usize]) -> Vec<Entry> {
 /// Enters again what tells how far equal things differ: of those that spin the first that carries messages, and of those that sleep; the rings
 /// are the first. Of each at its first size.
 pub fn with_twins(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let first = |spins: bool| {
+    let first = |wait: WaitMode| {
         let is_it = |entry: &&Entry| {
             let contender = &entry.contender;
-            contender.has_content() && contender.wait.burns() == spins && entry.wanted.windows() > 0
+            contender.has_content() && contender.wait == wait && entry.wanted.windows() > 0
         };
         entries.iter().find(is_it).copied()
     };
-    let twins = [first(true), first(false)].into_iter().flatten();
+    let twins = [first(WaitMode::Spin), first(WaitMode::Park)]
+        .into_iter()
+        .flatten();
     let twins: Vec<Entry> = twins
         .map(|entry| Entry {
             is_twin: true,

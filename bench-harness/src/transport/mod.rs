@@ -85,13 +85,6 @@ pub enum WaitMode {
     Park,
 }
 
-impl WaitMode {
-    /// Whether it burns its core for at least a while. (What spins before it sleeps behaves like what spins while messages flow.)
-    pub fn burns(self) -> bool {
-        self != Self::Park
-    }
-}
-
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -53,20 +53,22 @@ pub fn temporary_file(name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
-/// How many processes carry this mark in their environment.
+/// The processes that carry this mark in their environment.
+pub fn marked(mark: &str) -> Vec<i32> {
+    let is_marked = |entry: &fs::DirEntry| {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        environment
+            .windows(mark.len())
+            .any(|part| part == mark.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(is_marked);
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    processes.filter_map(number).collect()
+}
+
+/// How many they are.
 pub fn count_marked(mark: &str) -> usize {
-    let environment_of = |entry: fs::DirEntry| fs::read(entry.path().join("environ")).ok();
-    let environments = fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter_map(environment_of);
-    environments
-        .filter(|environment| {
-            environment
-                .windows(mark.len())
-                .any(|part| part == mark.as_bytes())
-        })
-        .count()
+    marked(mark).len()
 }
 
 /// Waits until so many processes carry the mark.
@@ -78,6 +80,19 @@ pub fn await_marked(mark: &str, count: usize) {
             "{} instead of {count}",
             count_marked(mark)
         );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until so many processes carry the mark, and this one is none of them.
+pub fn await_others(mark: &str, gone: i32, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let now = marked(mark);
+        if now.len() == count && !now.contains(&gone) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{now:?} with {gone} gone");
         thread::sleep(Duration::from_millis(2));
     }
 }
