@@ -12,6 +12,7 @@ use crate::fan::{Fan, SIDE_MAX, Stopped};
 use crate::job::Fault;
 use crate::measure::schedule::Arrivals;
 use crate::payload::Frame;
+use crate::workload::Workload;
 
 /// The hidden subcommand of a measured process.
 pub const SIDE_COMMAND: &str = "side";
@@ -97,7 +98,7 @@ pub struct FanArgs {
     pub consumers: u32,
 
     /// Stop one more process in the middle of a message for the whole run, and tell how much that costs the others
-    #[arg(long, value_enum, value_name = "WHO", conflicts_with = "payload")]
+    #[arg(long, value_enum, value_name = "WHO", conflicts_with_all = ["payload", "workload"])]
     pub stopped: Option<Stopped>,
 }
 
@@ -113,13 +114,13 @@ impl From<&FanArgs> for Fan {
 /// When paced messages are due.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct PaceArgs {
-    /// Paced messages a second, as in 10k or 1M
-    #[arg(long, value_name = "RATE", default_value = "10k", value_parser = parse_rate)]
-    pub rate: u64,
+    /// Paced messages a second, as in 10k or 1M [default: 10k; of a workload its own, and another one makes its time run faster or slower]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub rate: Option<u64>,
 
-    /// How the moments lie at which paced messages are due
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Arrivals::Poisson)]
-    pub arrivals: Arrivals,
+    /// How the moments lie at which paced messages are due [default: poisson; of a workload recorded]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub arrivals: Option<Arrivals>,
 }
 
 /// The options of `run`.
@@ -166,18 +167,13 @@ pub struct CurveArgs {
     pub common: CommonArgs,
 
     /// Messages a second, as in 1k,10k,100k; rates above one that saturates a contender are left out for it
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        default_value = "1k,10k,30k,100k,300k,1M,3M,10M",
-        value_parser = parse_rate
-    )]
+    /// [default: 1k,10k,30k,100k,300k,1M,3M,10M; of a workload its own and up to 200 times as many]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rate)]
     pub rates: Vec<u64>,
 
-    /// How the moments lie at which messages are due
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Arrivals::Poisson)]
-    pub arrivals: Arrivals,
+    /// How the moments lie at which messages are due [default: poisson; of a workload recorded]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub arrivals: Option<Arrivals>,
 }
 
 /// The options of `fan`.
@@ -263,6 +259,10 @@ pub struct CommonArgs {
     /// What a record of the file is: `line` (with its line feed), `fixed=N` or `len32` (little-endian length first)
     #[arg(long, value_name = "FRAME", requires = "payload")]
     pub frame: Option<Frame>,
+
+    /// Send records in the shape of real ones: `ticks`, `logs` or `video`; a seed may follow, as in ticks:7
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["payload", "size", "plant_fault"])]
+    pub workload: Option<Workload>,
 
     /// How the report looks
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -412,7 +412,7 @@ mod tests {
         }
         assert!(run_args("").unwrap().common.size.is_empty());
         assert_eq!(run_args("--size 1M").unwrap().common.size, [SIZE_MAX]);
-        assert_eq!(run_args("--rate 20k").unwrap().pace.rate, 20_000);
+        assert_eq!(run_args("--rate 20k").unwrap().pace.rate, Some(20_000));
     }
 
     #[test]
@@ -439,6 +439,11 @@ mod tests {
             ("--payload x", "--frame"),
             ("--frame line", "--payload"),
             ("--payload x --frame lines", "`fixed=N`"),
+            ("--workload tick", "none of ticks, logs, video"),
+            ("--workload ticks:x", "no whole number"),
+            ("--workload ticks --size 64", "--size"),
+            ("--workload ticks --payload x --frame line", "--payload"),
+            ("--workload ticks --stopped producer", "--stopped"),
             ("--cpus 0,x", "--cpus"),
         ] {
             let problem = run_args(line).unwrap_err().to_string();

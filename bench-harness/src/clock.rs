@@ -14,6 +14,23 @@ pub fn now_ns() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
+/// Something that tells the time. There is one real clock, [`Monotonic`]; simulations have their own.
+pub trait Clock {
+    /// See [`now_ns`].
+    fn now_ns(&self) -> u64;
+}
+
+/// The clock of all measurements.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Monotonic;
+
+impl Clock for Monotonic {
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        now_ns()
+    }
+}
+
 /// What the clock itself costs. Printed, never subtracted.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[allow(clippy::struct_field_names)] // The unit belongs into each name.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cli::{CommonArgs, CurveArgs, FanCommandArgs, PacedArgs, RunArgs, StreamArgs, WakeArgs};
+use crate::cli::{
+    CommonArgs, CurveArgs, FanCommandArgs, PaceArgs, PacedArgs, RunArgs, StreamArgs, WakeArgs,
+};
 use crate::entry::{Entry, Wanted, at_paces, entries, on_cores, with_stopped, with_twins};
 use crate::fan::{Fan, Stopped};
 use crate::measure::schedule::{Arrivals, Pace};
 use crate::transport::registry::Contender;
+use crate::workload::Workload;
 
 /// The design of a campaign.
 #[derive(Debug, Clone)]
@@ -43,6 +46,20 @@ pub enum Design {
     Topology,
 }
 
+/// A paced window has so many messages at least, however long it then is.
+pub const PACED_MIN: u32 = 25;
+/// A figure is the median of so many rounds at least, however little time there is.
+pub const ROUNDS_MIN: u32 = 3;
+
+/// The rate where the user names none.
+const DEFAULT_RATE: u64 = 10_000;
+/// The rates of a curve where the user names none.
+const DEFAULT_RATES: [u64; 8] = [
+    1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000,
+];
+/// Those of a workload, as multiples of its own.
+const DEFAULT_MULTIPLES: [u64; 8] = [1, 2, 5, 10, 20, 50, 100, 200];
+
 /// The seed of the moments is made from that of the run, and differs from round to round.
 fn pace(rate_per_second: u64, arrivals: Arrivals) -> Pace {
     Pace {
@@ -52,12 +69,27 @@ fn pace(rate_per_second: u64, arrivals: Arrivals) -> Pace {
     }
 }
 
+/// The pace that was asked for. What has moments of its own comes at them unless it is told otherwise.
+fn pace_of(args: &PaceArgs, common: &CommonArgs) -> Pace {
+    let own = common.workload.map(Workload::rate_per_second);
+    let rate = args.rate.or(own).unwrap_or(DEFAULT_RATE);
+    pace(rate, arrivals_of(args.arrivals, common))
+}
+
+fn arrivals_of(asked: Option<Arrivals>, common: &CommonArgs) -> Arrivals {
+    let default = match common.workload {
+        Some(_) => Arrivals::Recorded,
+        None => Arrivals::Poisson,
+    };
+    asked.unwrap_or(default)
+}
+
 impl From<&RunArgs> for Design {
     fn from(args: &RunArgs) -> Self {
         Self::Run {
             fan: Fan::from(&args.fan),
             stopped: args.fan.stopped,
-            pace: pace(args.pace.rate, args.pace.arrivals),
+            pace: pace_of(&args.pace, &args.common),
         }
     }
 }
@@ -73,16 +105,22 @@ impl From<&StreamArgs> for Design {
 
 impl From<&PacedArgs> for Design {
     fn from(args: &PacedArgs) -> Self {
-        Self::Paced(pace(args.pace.rate, args.pace.arrivals))
+        Self::Paced(pace_of(&args.pace, &args.common))
     }
 }
 
 impl From<&CurveArgs> for Design {
     fn from(args: &CurveArgs) -> Self {
-        let mut rates = args.rates.clone();
+        let mut rates = match args.common.workload {
+            _ if !args.rates.is_empty() => args.rates.clone(),
+            Some(workload) => DEFAULT_MULTIPLES
+                .map(|times| times * workload.rate_per_second())
+                .to_vec(),
+            None => DEFAULT_RATES.to_vec(),
+        };
         rates.sort_unstable();
         rates.dedup();
-        let at = |rate| pace(rate, args.arrivals);
+        let at = |rate| pace(rate, arrivals_of(args.arrivals, &args.common));
         Self::Curve(rates.into_iter().map(at).collect())
     }
 }
@@ -217,25 +255,28 @@ impl Design {
 
     /// How the time of such a campaign is shared out.
     pub fn budget(&self, args: &CommonArgs, sizes: usize) -> Budget {
-        let seconds = Duration::from_secs;
-        let (sessions, limit, rounds) = match (self, args.quick) {
-            (Self::Run { .. }, false) => (seconds(44), seconds(54), 11),
-            (Self::Run { .. }, true) => (seconds(9), seconds(13), 3),
-            (_, false) => (seconds(30), seconds(45), 11),
-            (_, true) => (seconds(7), seconds(11), 3),
+        // In seconds: what the sessions may take, and when no further round is begun.
+        let (times, rounds) = match self {
+            Self::Run { .. } => ([44, 54], 11),
+            Self::RoundTrips | Self::Streams { .. } | Self::Paced(_) => ([30, 45], 11),
+            // Most of their windows are long by their nature: of a few messages with long gaps.
+            Self::Curve(_) | Self::Wake(_) => ([110, 145], 5),
+            Self::Sweep => ([21, 27], 11),
+            Self::Fan(_) => ([24, 34], 11),
+            Self::Topology => ([60, 90], 7),
         };
-        let (points, rounds) = match self {
-            // The windows at low rates can't be shortened.
-            Self::Curve(paces) | Self::Wake(paces) => (paces.len().div_ceil(2), rounds.min(5)),
-            Self::Fan(fans) => (fans.len().div_ceil(2), rounds),
-            Self::Topology => (2, rounds.min(7)),
-            _ => (1, rounds),
+        let parts = match self {
+            Self::Fan(fans) => fans.len() * sizes,
+            _ => sizes,
         };
-        let factor = (points * sizes).max(1) as u32;
+        let [sessions, limit] = times.map(|time| {
+            let all = Duration::from_secs(time) * parts.max(1) as u32;
+            if args.quick { all / 4 } else { all }
+        });
         Budget {
-            sessions: sessions * factor,
-            limit: limit * factor,
-            rounds,
+            sessions,
+            limit,
+            rounds: if args.quick { ROUNDS_MIN } else { rounds },
         }
     }
 }
@@ -247,7 +288,7 @@ pub struct Budget {
     pub sessions: Duration,
     /// After so long no further round is begun, and nothing is repeated.
     pub limit: Duration,
-    /// How often each row is measured.
+    /// How often each row is measured, if there is time.
     pub rounds: u32,
 }
 
@@ -259,15 +300,44 @@ impl Budget {
     const SHORTEST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_millis(200);
 
+    /// How often each row can be measured in time: less often where windows are long by their nature.
+    pub fn rounds(&self, entries: &[Entry]) -> u32 {
+        let shortest = Self::round(entries, Self::SHORTEST);
+        let fitting = self.sessions.as_secs_f64() / shortest.as_secs_f64().max(f64::MIN_POSITIVE);
+        (fitting as u32).clamp(ROUNDS_MIN.min(self.rounds), self.rounds)
+    }
+
     /// The length of a window such that all rounds fit.
     pub fn window(&self, entries: &[Entry], rounds: u32) -> Duration {
-        let windows: u32 = entries.iter().map(|entry| entry.wanted.windows()).sum();
-        let processes: usize = entries.iter().map(|entry| entry.fan.processes()).sum();
-        let overhead = Self::OVERHEAD * processes as u32 * rounds;
-        let available = self.sessions.saturating_sub(overhead);
-        let share = available.div_f64(f64::from((windows * rounds).max(1)) * Self::WITH_TRIALS);
-        share.clamp(Self::SHORTEST, Self::LONGEST)
+        const STEP: Duration = Duration::from_millis(1);
+        let fits = |window| Self::round(entries, window) * rounds <= self.sessions;
+        let mut window = Self::SHORTEST;
+        while window < Self::LONGEST && fits(window + STEP) {
+            window += STEP;
+        }
+        window
     }
+
+    /// How long a round takes with windows of that length.
+    fn round(entries: &[Entry], window: Duration) -> Duration {
+        let of = |entry: &Entry| {
+            let wanted = entry.wanted;
+            let paced = wanted.paced.map_or(Duration::ZERO, |pace| {
+                // Its rate is known, so it has a short run before it and no trials.
+                paced_window(window, pace).mul_f64(1.125)
+            });
+            let others = wanted.windows() - u32::from(wanted.paced.is_some());
+            let overhead = Self::OVERHEAD * entry.fan.processes() as u32;
+            overhead + paced + (window * others).mul_f64(Self::WITH_TRIALS)
+        };
+        entries.iter().map(of).sum()
+    }
+}
+
+/// How long a paced window lasts: long enough for some messages.
+pub fn paced_window(window: Duration, pace: Pace) -> Duration {
+    let gap = Duration::from_secs_f64(1.0 / pace.rate_per_second.max(1) as f64);
+    window.max(gap * PACED_MIN)
 }
 
 #[cfg(test)]
@@ -299,6 +369,8 @@ mod tests {
                 let window = budget.window(&rows, budget.rounds);
                 assert!(window >= Budget::SHORTEST && window <= Budget::LONGEST);
                 let windows: u32 = rows.iter().map(|row| row.wanted.windows()).sum();
+                let rounds = budget.rounds(&rows);
+                assert_eq!(rounds, budget.rounds);
                 let total = (window * windows).mul_f64(Budget::WITH_TRIALS) * budget.rounds
                     + Budget::OVERHEAD * 2 * rows.len() as u32 * budget.rounds;
                 assert!(
@@ -328,6 +400,90 @@ mod tests {
         assert_eq!(of("pipe"), 4);
         assert_eq!(of("limit-memcpy"), 1);
         assert_eq!(of("eventfd"), 0);
+    }
+
+    fn common(line: &str) -> CommonArgs {
+        run(line).1
+    }
+
+    #[test]
+    fn every_command_ends_in_time() {
+        let contenders = contenders();
+        let paces = |rates: &[u64]| {
+            let at = |&rate| pace(rate, Arrivals::Constant);
+            rates.iter().map(at).collect::<Vec<_>>()
+        };
+        let fans = [(1, 1), (1, 2), (2, 1), (2, 2)].map(|(producers, consumers)| Fan {
+            producers,
+            consumers,
+        });
+        let streams = Design::Streams {
+            fan: Fan::PAIR,
+            stopped: None,
+        };
+        let designs = [
+            (run("").0, 60),
+            (Design::RoundTrips, 60),
+            (streams, 60),
+            (Design::Paced(pace(DEFAULT_RATE, Arrivals::Poisson)), 60),
+            (Design::Curve(paces(&DEFAULT_RATES)), 180),
+            (Design::Sweep, 180),
+            (Design::Fan(fans.to_vec()), 180),
+            (Design::Wake(paces(&[100_000, 10_000, 1_000, 100])), 180),
+        ];
+        for (design, limit_s) in designs {
+            for (line, limit_s) in [("", limit_s), ("--quick", limit_s / 4)] {
+                let sizes = design.default_sizes();
+                let rows = design.rows(&Material {
+                    contenders: &contenders,
+                    sizes,
+                    cores: &[0, 1],
+                });
+                let budget = design.budget(&common(line), sizes.len());
+                let rounds = budget.rounds(&rows);
+                let window = budget.window(&rows, rounds);
+                let total = Budget::round(&rows, window) * rounds;
+                let name = design.command();
+                assert!(budget.limit.as_secs() < limit_s, "{name} {line}");
+                assert!(total.as_secs() < limit_s, "{name} {line}: {total:?}");
+                assert!(rounds >= ROUNDS_MIN, "{name} {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn windows_that_are_long_by_their_nature_leave_fewer_rounds() {
+        let contenders = contenders();
+        let rows = |rate| {
+            Design::Paced(pace(rate, Arrivals::Constant)).rows(&Material {
+                contenders: &contenders,
+                sizes: &[64],
+                cores: &[0, 1],
+            })
+        };
+        let budget = Design::Paced(pace(1, Arrivals::Constant)).budget(&common(""), 1);
+        assert_eq!(budget.rounds(&rows(10_000)), 11);
+        assert!(budget.rounds(&rows(60)) < 11);
+        assert_eq!(budget.rounds(&rows(1)), ROUNDS_MIN);
+    }
+
+    #[test]
+    fn a_workload_comes_at_its_own_moments_unless_told_otherwise() {
+        let of = |line: &str| {
+            let pace = run(line).0.paces()[0];
+            (pace.rate_per_second, pace.arrivals)
+        };
+        assert_eq!(of(""), (10_000, Arrivals::Poisson));
+        assert_eq!(of("--rate 5k"), (5_000, Arrivals::Poisson));
+        assert_eq!(of("--workload video"), (60, Arrivals::Recorded));
+        assert_eq!(
+            of("--workload ticks --rate 1M"),
+            (1_000_000, Arrivals::Recorded)
+        );
+        assert_eq!(
+            of("--workload logs --arrivals constant"),
+            (5_000, Arrivals::Constant)
+        );
     }
 
     #[test]

@@ -108,6 +108,12 @@ impl Entry {
         key(self) == key(other)
     }
 
+    /// Whether the other one is the same contender, with the same messages between as many processes.
+    pub fn has_same_links(&self, other: &Self) -> bool {
+        let key = |entry: &Self| (entry.contender.full_name(), entry.size, entry.fan);
+        key(self) == key(other)
+    }
+
     /// Its name in the report.
     pub fn name(&self) -> String {
         Stopped::named(self.contender.full_name(), self.stopped)

@@ -1,7 +1,6 @@
 //! What the coordinator tells a measured process, and what it hears back: both as one line of JSON.
 
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use crate::measure::latency::Distribution;
 use crate::measure::pattern::Lengths;
 use crate::measure::schedule::Pace;
 use crate::measure::usage::Usage;
-use crate::payload::Frame;
+use crate::payload::Origin;
 use crate::transport::Ticket;
 
 /// The work of one measured process.
@@ -129,12 +128,12 @@ pub enum Source {
         /// In bytes.
         len: usize,
     },
-    /// The records of a file, over and over again.
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What a record is.
-        frame: Frame,
+    /// Records, over and over again.
+    Records {
+        /// Where they come from.
+        origin: Origin,
+        /// The number of the one that every window begins with.
+        first: u64,
     },
 }
 
@@ -214,16 +213,16 @@ pub struct RunReport {
     pub usage: Usage,
     /// The times of the round trips, or of the way there.
     pub times: Option<Distribution>,
-    /// How much later than it was due the last message arrived: of messages that are due at given moments.
+    /// Whether it kept the rate: of messages that are due at given moments.
     pub lateness: Option<Lateness>,
 }
 
-/// How far a paced run fell behind.
+/// How fast a paced run fell behind: see [`crate::measure::backlog`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lateness {
-    /// From the first moment at which a message was due to the last one.
+    /// From the moment at which an early message was due to that of a late one.
     pub planned_ns: u64,
-    /// From the last such moment to the last message's arrival.
+    /// By how much longer the late one took.
     pub late_ns: u64,
 }
 

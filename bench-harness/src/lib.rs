@@ -22,6 +22,7 @@ pub mod scenario;
 pub mod shared;
 pub mod stats;
 pub mod transport;
+pub mod workload;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -1,20 +1,21 @@
-//! A real file's records as messages: `--payload FILE --frame line|fixed=N|len32`.
+//! Records as messages: of a real file (`--payload FILE --frame line|fixed=N|len32`), or of a workload (see [`crate::workload`]).
 //!
-//! Both measured processes map the file for themselves: the sender takes the records from its mapping, the receiver compares
-//! what arrives with its own. The file must not change meanwhile.
+//! Both measured processes map the file, or make the workload, for themselves: the sender takes the records from its mapping, the receiver
+//! compares what arrives with its own. The file must not change meanwhile.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use parse_size::Config as SizeParser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::pattern::Content;
+use crate::workload::{Table, Timetable, Workload};
 
 /// The longest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 16 << 20;
@@ -74,12 +75,28 @@ struct Span {
     len: usize,
 }
 
-/// The records of a mapped file.
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A file.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What a record is.
+        frame: Frame,
+    },
+    /// A rule.
+    Workload(Workload),
+}
+
+/// Records, one behind the other in mapped memory.
 #[derive(Debug)]
 pub struct Records {
     map: Mmap,
     spans: Vec<Span>,
     profile: Profile,
+    timetable: Option<Timetable>,
 }
 
 /// What the records are like.
@@ -110,6 +127,50 @@ impl Profile {
 }
 
 impl Records {
+    /// Maps the file, or makes the workload.
+    ///
+    /// # Errors
+    /// See [`Records::open`]; or that there is no memory for the workload.
+    pub fn load(origin: &Origin) -> Result<Self, String> {
+        match origin {
+            Origin::File { file, frame } => Self::open(file, *frame),
+            Origin::Workload(workload) => Self::make(*workload),
+        }
+    }
+
+    /// Makes the records of a workload.
+    ///
+    /// # Errors
+    /// One sentence, when there is no memory.
+    pub fn make(workload: Workload) -> Result<Self, String> {
+        Self::of_table(&workload.table())
+    }
+
+    /// Those of a table.
+    ///
+    /// # Errors
+    /// One sentence, when there is no memory.
+    pub fn of_table(table: &Table) -> Result<Self, String> {
+        let len = table.bytes.len();
+        let cannot = |error| format!("no memory for the {len} bytes of the workload: {error}");
+        let mut map = MmapMut::map_anon(len).map_err(cannot)?;
+        map.copy_from_slice(&table.bytes);
+        let map = map.make_read_only().map_err(cannot)?;
+        let mut start = 0;
+        let spans = table.lens.iter().map(|&len| {
+            let span = Span { start, len };
+            start += len;
+            span
+        });
+        let spans: Vec<Span> = spans.collect();
+        Ok(Self {
+            map,
+            profile: profile(&spans),
+            spans,
+            timetable: Some(table.timetable.clone()),
+        })
+    }
+
     /// Maps the file and finds its records.
     ///
     /// # Errors
@@ -138,7 +199,22 @@ impl Records {
             map,
             spans,
             profile,
+            timetable: None,
         })
+    }
+
+    /// The same round of records, begun with another one.
+    pub fn begin_with(&mut self, first: u64) {
+        let first = (first % self.spans.len() as u64) as usize;
+        self.spans.rotate_left(first);
+        if let Some(timetable) = &mut self.timetable {
+            timetable.begin_with(first);
+        }
+    }
+
+    /// When the records are due, if they say so.
+    pub fn timetable(&self) -> Option<&Timetable> {
+        self.timetable.as_ref()
     }
 
     /// Record number `index`, counted around and around.
@@ -337,6 +413,35 @@ mod tests {
         ] {
             let problem = find_records(bytes, Frame::Len32).unwrap_err();
             assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_round_that_begins_elsewhere_has_the_same_records() {
+        let workload = "logs:4".parse().unwrap();
+        let (whole, mut turned) = (Records::make(workload), Records::make(workload));
+        let (whole, turned) = (whole.as_ref().unwrap(), turned.as_mut().unwrap());
+        turned.begin_with(7 + 3 * whole.profile().records);
+        for index in [0, 1, 9_000, 9_993, 20_000] {
+            assert_eq!(turned.at(index), whole.at(index + 7), "{index}");
+        }
+        let moments = |records: &Records| records.timetable().unwrap().moments_ns().to_vec();
+        let (of_whole, of_turned) = (moments(whole), moments(turned));
+        assert_eq!(of_turned[1], of_whole[8] - of_whole[7]);
+        assert!(of_turned.is_sorted());
+    }
+
+    #[test]
+    fn the_records_of_a_workload_are_those_of_its_table() {
+        for name in ["ticks", "logs", "video"] {
+            let workload: Workload = name.parse().unwrap();
+            let (records, table) = (Records::make(workload).unwrap(), workload.table());
+            let of_records: Vec<&[u8]> = (0..records.profile().records)
+                .map(|i| records.at(i))
+                .collect();
+            assert_eq!(of_records.concat(), table.bytes);
+            let lens: Vec<usize> = of_records.iter().map(|record| record.len()).collect();
+            assert_eq!(lens, table.lens);
         }
     }
 

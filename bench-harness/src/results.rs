@@ -8,6 +8,7 @@ use crate::job::{Lateness, RunKind, RunReport, SideReport};
 use crate::measure::integrity::Tally;
 use crate::measure::latency::Distribution;
 use crate::measure::usage::Usage;
+use crate::stats::median;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,21 +64,51 @@ impl Row {
         self.rounds.clear();
     }
 
-    /// By how much of the planned time its paced windows fell behind, all together: none if it has none.
-    pub fn share_behind(&self) -> Option<f64> {
-        let all = || {
-            let windows = self.rounds.iter().filter_map(|round| round.paced.as_ref());
-            windows.filter_map(|window| window.lateness)
+    /// Messages a second that are due, if they come by the clock.
+    pub fn rate(&self) -> Option<u64> {
+        self.entry.wanted.paced.map(|pace| pace.rate_per_second)
+    }
+
+    /// The shares by which its paced windows missed the rate, and whether the session was disturbed.
+    fn shares_behind(&self) -> Vec<(f64, bool)> {
+        let share = |round: &Round| {
+            let lateness = round.paced.as_ref()?.lateness?;
+            let share = lateness.late_ns as f64 / lateness.planned_ns.max(1) as f64;
+            Some((share, round.disturbance.is_some()))
         };
-        let planned_ns: u64 = all().map(|lateness| lateness.planned_ns).sum();
-        let late_ns: u64 = all().map(|lateness| lateness.late_ns).sum();
-        (planned_ns > 0).then(|| late_ns as f64 / planned_ns as f64)
+        self.rounds.iter().filter_map(share).collect()
+    }
+
+    /// The share by which it missed the rate, as the median of its windows: one that was disturbed doesn't decide it.
+    pub fn share_behind(&self) -> Option<f64> {
+        let shares: Vec<f64> = self
+            .shares_behind()
+            .iter()
+            .map(|&(share, _)| share)
+            .collect();
+        median(&shares)
     }
 
     /// Whether it missed the rate that was asked for by more than a hundredth.
     pub fn is_saturated(&self) -> bool {
         const SHARE_MAX: f64 = 0.01;
         self.share_behind().is_some_and(|share| share > SHARE_MAX)
+    }
+
+    /// Whether it is certain to be saturated: it missed the rate by more than a tenth in every window that nobody disturbed, and these are two at
+    /// least; or by more than half in the only one.
+    pub fn is_far_behind(&self) -> bool {
+        const SHARE_OF_SEVERAL: f64 = 0.1;
+        const SHARE_OF_ONE: f64 = 0.5;
+        let shares = self.shares_behind();
+        let quiet = shares.iter().filter(|(_, is_disturbed)| !is_disturbed);
+        let quiet: Vec<f64> = quiet.map(|&(share, _)| share).collect();
+        let share_min = if quiet.len() > 1 {
+            SHARE_OF_SEVERAL
+        } else {
+            SHARE_OF_ONE
+        };
+        !quiet.is_empty() && quiet.iter().all(|&share| share > share_min)
     }
 
     /// Whether a further round makes sense.
@@ -118,7 +149,7 @@ pub struct Window {
     pub receiver: Usage,
     /// The times of the exchanges, or of the way there.
     pub times: Option<Distribution>,
-    /// How far it fell behind, if it had a rate to keep.
+    /// Whether it kept the rate, if it had one to keep.
     pub lateness: Option<Lateness>,
 }
 
@@ -233,4 +264,57 @@ pub struct Quietness {
     pub disturbed_sessions: u32,
     /// Those of them that were run once more. Both count.
     pub repeated_sessions: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Wanted;
+    use crate::fan::Fan;
+    use crate::transport::registry::find;
+
+    /// A row whose windows missed the rate by so many thousandths; the mark says whether somebody disturbed them.
+    fn row(windows: &[(u64, bool)]) -> Row {
+        let pipe = find("pipe/park").unwrap();
+        let mut row = Row::new(Entry::new(pipe, 64, Fan::PAIR, Wanted::default()));
+        row.rounds = windows
+            .iter()
+            .map(|&(late_ns, is_disturbed)| Round {
+                paced: Some(Window {
+                    lateness: Some(Lateness {
+                        planned_ns: 1_000,
+                        late_ns,
+                    }),
+                    ..Window::default()
+                }),
+                disturbance: is_disturbed.then(|| "somebody".to_owned()),
+                ..Round::default()
+            })
+            .collect();
+        row
+    }
+
+    #[test]
+    fn one_bad_window_is_no_saturation_but_the_most_of_them_are() {
+        assert!(!row(&[(0, false), (900, false), (2, false)]).is_saturated());
+        assert!(row(&[(20, false), (0, false), (12, false)]).is_saturated());
+        assert!(!row(&[]).is_saturated());
+    }
+
+    #[test]
+    fn higher_rates_are_given_up_only_when_it_is_certain() {
+        for (windows, is_certain) in [
+            (&[][..], false),
+            (&[(400, false)], false),
+            (&[(600, false)], true),
+            // What somebody disturbed says nothing.
+            (&[(5_000, true)], false),
+            (&[(5_000, true), (0, false)], false),
+            (&[(200, false), (150, false)], true),
+            (&[(600, false), (90, false)], false),
+            (&[(600, false), (90, true)], true),
+        ] {
+            assert_eq!(row(windows).is_far_behind(), is_certain, "{windows:?}");
+        }
+    }
 }

@@ -1,22 +1,23 @@
 //! The plan of a run, with everything resolved and checked before anything starts.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 
 use crate::cli::CommonArgs;
-use crate::design::{Design, Material};
+use crate::design::{Design, Material, paced_window};
 use crate::entry::Entry;
 use crate::fan::Fan;
 use crate::job::{Fault, Plants, Probe, Source};
 use crate::machine::{allowed_cores, siblings};
 use crate::measure::crowd_check::LEN_MIN;
-use crate::measure::schedule::Pace;
-use crate::payload::{Frame, Profile, Records};
+use crate::measure::ledger::messages_max;
+use crate::measure::schedule::{Arrivals, Pace};
+use crate::payload::{Origin, Profile, Records};
 use crate::placement::Placement;
 use crate::transport::LinkShape;
 use crate::transport::registry::{Contender, contenders};
+use crate::workload::{Rhythm, Table};
 
 /// The messages that a link holds where the mechanism lets one choose.
 const CAPACITY: usize = 1024;
@@ -24,18 +25,18 @@ const CAPACITY: usize = 1024;
 const CAPACITY_BYTES_MAX: usize = 16 << 20;
 /// The fewest messages that a link holds.
 const CAPACITY_MIN: usize = 16;
-/// The fewest messages of a paced window, however long it then is.
-const PACED_MIN: u32 = 25;
 
-/// A file whose records are the messages.
+/// Records that are the messages.
 #[derive(Debug, Clone)]
 pub struct PayloadPlan {
-    /// The file.
-    pub file: PathBuf,
-    /// What a record is.
-    pub frame: Frame,
-    /// What the records are like.
+    /// Where they come from.
+    pub origin: Origin,
+    /// What they are like.
     pub profile: Profile,
+    /// How often one of a workload is due at its own pace.
+    pub rhythm: Option<Rhythm>,
+    /// The checksum of a workload: see [`crate::workload::Table::checksum`].
+    pub checksum: Option<u32>,
 }
 
 /// The plan.
@@ -67,7 +68,7 @@ pub struct Plan {
     pub fault: Option<Fault>,
     /// What else goes wrong on purpose.
     pub plants: Plants,
-    /// A file instead of made-up messages.
+    /// Records instead of made-up messages.
     pub payload: Option<PayloadPlan>,
 }
 
@@ -86,19 +87,15 @@ impl Plan {
     /// # Errors
     /// One sentence with the value, the limit and the remedy.
     pub fn resolve(design: Design, args: &CommonArgs) -> Result<Self, PlanError> {
-        let payload = args
-            .payload
-            .as_ref()
-            .zip(args.frame)
-            .map(plan_payload)
-            .transpose()?;
+        let payload = origin(args).map(plan_payload).transpose()?;
+        check_records(&design, args).map_err(PlanError::Usage)?;
         let sizes = match &payload {
             None if args.size.is_empty() => design.default_sizes().to_vec(),
             None => distinct(&args.size),
             Some(payload) => vec![payload.profile.len_max],
         };
         for fan in design.fans() {
-            check_fan(fan, &sizes, payload.is_some()).map_err(PlanError::Usage)?;
+            check_fan(fan, &sizes, payload.as_ref()).map_err(PlanError::Usage)?;
         }
         let all = contenders();
         check_reference(&args.reference, &all)?;
@@ -122,11 +119,11 @@ impl Plan {
         }
         let placement = place(&design, args, &allowed).map_err(PlanError::Usage)?;
         let budget = design.budget(args, sizes.len());
-        let rounds = args.rounds.unwrap_or(budget.rounds);
+        let rounds = args.rounds.unwrap_or_else(|| budget.rounds(&entries));
         let window = args
             .duration
             .unwrap_or_else(|| budget.window(&entries, rounds));
-        let is_ours = args.duration.is_none() && args.rounds.is_none() && payload.is_none();
+        let is_ours = args.duration.is_none() && args.rounds.is_none();
         Ok(Self {
             design,
             entries,
@@ -166,13 +163,14 @@ impl Plan {
         placement.is_crowded(entry.fan)
     }
 
-    /// What the messages of that entry are.
-    pub fn source(&self, entry: &Entry) -> Source {
+    /// What the messages of that entry are. Of records each round begins with others, the same for all contenders.
+    pub fn source(&self, entry: &Entry, round: u32) -> Source {
         match &self.payload {
             None => Source::Pattern { len: entry.size },
-            Some(payload) => Source::File {
-                file: payload.file.clone(),
-                frame: payload.frame,
+            Some(payload) => Source::Records {
+                origin: payload.origin.clone(),
+                first: fastrand::Rng::with_seed(self.seed.wrapping_add(u64::from(round)))
+                    .u64(..payload.profile.records),
             },
         }
     }
@@ -196,8 +194,7 @@ impl Plan {
 
     /// How long a paced window lasts: long enough for some messages.
     pub fn paced_window(&self, pace: Pace) -> Duration {
-        let gap = Duration::from_secs_f64(1.0 / pace.rate_per_second.max(1) as f64);
-        self.window.max(gap * PACED_MIN)
+        paced_window(self.window, pace)
     }
 }
 
@@ -252,15 +249,20 @@ pub fn capacity_for(size: usize) -> usize {
 }
 
 /// What can't be with several processes on a side.
-fn check_fan(fan: Fan, sizes: &[usize], has_payload: bool) -> Result<(), String> {
+fn check_fan(fan: Fan, sizes: &[usize], payload: Option<&PayloadPlan>) -> Result<(), String> {
     if fan.is_pair() {
         return Ok(());
     }
-    if has_payload {
-        return Err(
-            "--payload sends the records of a file in their order, from one process to one; leave out --producers and --consumers"
-                .to_owned(),
-        );
+    if let Some(payload) = payload {
+        let (records, most) = (payload.profile.records, messages_max(fan));
+        if records <= most {
+            return Ok(());
+        }
+        return Err(format!(
+            "the payload has {records} records, and with {} consumers each message of at most {most} is accounted for; choose a longer \
+             --frame, or one producer and one consumer",
+            fan.consumers
+        ));
     }
     match sizes.iter().find(|&&size| size < LEN_MIN) {
         Some(size) => Err(format!(
@@ -271,12 +273,46 @@ fn check_fan(fan: Fan, sizes: &[usize], has_payload: bool) -> Result<(), String>
     }
 }
 
-fn plan_payload((file, frame): (&PathBuf, Frame)) -> Result<PayloadPlan, PlanError> {
-    let records = Records::open(file, frame).map_err(PlanError::Input)?;
+/// What can't be with records, or without them.
+fn check_records(design: &Design, args: &CommonArgs) -> Result<(), String> {
+    let has_records = args.payload.is_some() || args.workload.is_some();
+    if has_records && matches!(design, Design::Sweep) {
+        return Err(
+            "`sweep` makes up messages of several sizes, and records have lengths of their own; measure them with `run` or `stream`"
+                .to_owned(),
+        );
+    }
+    let are_recorded = |pace: &Pace| pace.arrivals == Arrivals::Recorded;
+    if args.workload.is_none() && design.paces().iter().any(are_recorded) {
+        return Err(
+            "--arrivals recorded takes the moments of a workload, and there is none; name one with --workload, or choose constant or poisson"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Where records come from, if the messages are some.
+fn origin(args: &CommonArgs) -> Option<Origin> {
+    let file = args.payload.clone().zip(args.frame);
+    let file = file.map(|(file, frame)| Origin::File { file, frame });
+    file.or_else(|| args.workload.map(Origin::Workload))
+}
+
+fn plan_payload(origin: Origin) -> Result<PayloadPlan, PlanError> {
+    let (records, table) = match &origin {
+        Origin::File { file, frame } => (Records::open(file, *frame), None),
+        Origin::Workload(workload) => {
+            let table = workload.table();
+            (Records::of_table(&table), Some(table))
+        }
+    };
+    let records = records.map_err(PlanError::Input)?;
     Ok(PayloadPlan {
-        file: file.clone(),
-        frame,
         profile: records.profile().clone(),
+        rhythm: table.as_ref().map(|table| table.timetable.rhythm()),
+        checksum: table.as_ref().map(Table::checksum),
+        origin,
     })
 }
 
@@ -354,6 +390,11 @@ fn carrying(entries: Vec<Entry>) -> Result<Vec<Entry>, PlanError> {
     let entries: Vec<Entry> = entries
         .into_iter()
         .filter(|entry| entry.contender.has_content())
+        .map(|entry| Entry {
+            // Of several processes each record stands behind the number of its message.
+            size: entry.size + if entry.fan.is_pair() { 0 } else { LEN_MIN },
+            ..entry
+        })
         .collect();
     if entries.is_empty() {
         return Err(PlanError::Usage(

@@ -12,12 +12,15 @@ use super::duplex::aligned_buffer;
 use super::flow::{sent, work_a_little};
 use super::integrity::Arrived;
 use super::ledger::{Ledger, messages_max};
+use super::numbered::Numbered;
 use super::pacing::Pacing;
-use super::pattern::{Lengths, Pattern, fill};
+use super::pattern::{Content, Lengths, Pattern, fill};
+use super::source::{Made, Stock};
 use super::station::{Account, Run, RunError, Station, Stop};
 use crate::clock::now_ns;
 use crate::fan::Fan;
 use crate::job::{Fault, Job, Probe, RunKind, SideReport, Source, Task};
+use crate::payload::Records;
 use crate::shared::{SharedPage, Side};
 use crate::transport::{Receiver, Sender, Transport, join};
 
@@ -59,14 +62,24 @@ fn work<Tx: Sender, Rx: Receiver>(
             messages,
             fault,
         } => integrity(station, &mut end, *lengths, *messages, *fault),
-        Task::Measure {
-            source: Source::Pattern { len },
-            probes,
-        } => match probes[..] {
-            [Probe::Stream { window_ns }] => stream(station, &mut end, *len, window_ns),
-            _ => Err(station.fail("several processes make nothing but streams".to_owned())),
-        },
-        _ => Err(station.fail("several processes send nothing but made-up messages".to_owned())),
+        Task::Measure { source, probes } => {
+            let [Probe::Stream { window_ns }] = probes[..] else {
+                return Err(station.fail("several processes make nothing but streams".to_owned()));
+            };
+            match source {
+                Source::Pattern { len } => stream(station, &mut end, &Made(*len), window_ns),
+                Source::Records { origin, first } => {
+                    let mut records = Records::load(origin).map_err(|e| station.fail(e))?;
+                    records.begin_with(*first);
+                    let stock = Numbered {
+                        records: &records,
+                        producers: station.job.fan.producers,
+                    };
+                    stream(station, &mut end, &stock, window_ns)
+                }
+            }
+        }
+        Task::Hold { .. } => Err(station.fail("whoever holds is not measured".to_owned())),
     }
 }
 
@@ -91,42 +104,49 @@ fn integrity<Tx: Sender, Rx: Receiver>(
         |page, run| match end {
             End::Sends(tx) => send_varied(page, run, tx, &mut buffer, (fan, lengths), fault),
             End::Receives { rx, ledger } => {
-                receive_some::<_, false>(page, run, rx, &mut buffer, (fan, lengths), ledger)
+                let content = Pattern { lengths };
+                receive_some::<_, _, false>(page, run, rx, &mut buffer, (fan, content), ledger)
             }
         },
     )
 }
 
-fn stream<Tx: Sender, Rx: Receiver>(
+fn stream<Tx: Sender, Rx: Receiver, S: Stock>(
     station: &mut Station<'_>,
     end: &mut End<Tx, Rx>,
-    message_len: usize,
+    stock: &S,
     window_ns: u64,
 ) -> Result<(), Stop> {
-    let mut buffer = aligned_buffer(station, message_len)?;
-    let buffer = &mut buffer[..message_len];
+    let mut buffer = aligned_buffer(station, stock.len_max())?;
+    let buffer = &mut buffer[..stock.len_max()];
     let fan = station.job.fan;
-    let how = (fan, Lengths::Fixed(message_len));
-    let pacing = Pacing::stream(window_ns, station.job.forward.capacity).at_most(messages_max(fan));
+    let pacing = Pacing::stream(window_ns, station.job.forward.capacity)
+        .at_most(messages_max(fan))
+        .in_multiples_of(stock.multiple())
+        .expecting(stock.expected_ns());
     station.window(RunKind::Drained, pacing, |page, run| match end {
-        End::Sends(tx) => send_share(page, run, tx, buffer, fan),
+        End::Sends(tx) => send_share(page, run, tx, (stock, buffer), fan),
         End::Receives { rx, ledger } => {
-            receive_some::<_, false>(page, run, rx, buffer, how, ledger)
+            let how = (fan, stock.content(run.base));
+            receive_some::<_, _, false>(page, run, rx, buffer, how, ledger)
         }
     })?;
     station.window(RunKind::Working, pacing, |page, run| match end {
-        End::Sends(tx) => send_share(page, run, tx, buffer, fan),
-        End::Receives { rx, ledger } => receive_some::<_, true>(page, run, rx, buffer, how, ledger),
+        End::Sends(tx) => send_share(page, run, tx, (stock, buffer), fan),
+        End::Receives { rx, ledger } => {
+            let how = (fan, stock.content(run.base));
+            receive_some::<_, _, true>(page, run, rx, buffer, how, ledger)
+        }
     })
 }
 
-/// Sends this producer's share of the messages of a run, all of the buffer's length.
+/// Sends this producer's share of the messages of a run; the buffer has the length of the longest one.
 #[inline(never)]
-fn send_share<Tx: Sender>(
+fn send_share<Tx: Sender, S: Stock>(
     page: &SharedPage,
     run: Run,
     tx: &mut Tx,
-    buffer: &mut [u8],
+    (stock, buffer): (&S, &mut [u8]),
     fan: Fan,
 ) -> Account {
     tx.begin_window(run.deadline);
@@ -134,13 +154,15 @@ fn send_share<Tx: Sender>(
     let share = fan.share(run.messages, run.seat.rank);
     let first = number(run.base, run.seat.rank, 0);
     for index in 0..share {
-        fill(buffer, first + index);
-        if let Err(error) = tx.send(buffer) {
+        let message = stock.message(first + index, run.base, buffer);
+        if let Err(error) = tx.send(message) {
             return sent(index, Err(error));
         }
     }
-    let lengths = Lengths::Fixed(buffer.len());
-    sent(share, tell_end(page, run, tx, buffer, (fan, lengths)))
+    let told = tell_end(page, run, fan, |number| {
+        tx.send(stock.message(number, run.base, buffer))
+    });
+    sent(share, told)
 }
 
 /// The same in varied lengths, with a fault in the middle if it is told to.
@@ -183,42 +205,40 @@ fn send_varied<Tx: Sender>(
     {
         return sent(share - 1, Err(error));
     }
-    sent(share, tell_end(page, run, tx, buffer, (fan, lengths)))
+    let told = tell_end(page, run, fan, |number| {
+        let message = &mut buffer[..lengths.of(number)];
+        fill(message, number);
+        tx.send(message)
+    });
+    sent(share, told)
 }
 
 /// The last of the producers tells each consumer that nothing more will come.
-fn tell_end<Tx: Sender>(
+fn tell_end(
     page: &SharedPage,
     run: Run,
-    tx: &mut Tx,
-    buffer: &mut [u8],
-    (fan, lengths): (Fan, Lengths),
+    fan: Fan,
+    mut send: impl FnMut(u64) -> io::Result<()>,
 ) -> io::Result<()> {
     if !page.is_last_producer() {
         return Ok(());
     }
-    for consumer in 0..fan.consumers {
-        let number = number_of_end(run.base, consumer);
-        let message = &mut buffer[..lengths.of(number)];
-        fill(message, number);
-        tx.send(message)?;
-    }
-    Ok(())
+    (0..fan.consumers).try_for_each(|consumer| send(number_of_end(run.base, consumer)))
 }
 
 /// Receives and verifies what comes to this consumer until it is told the end; `WORKS` says whether it works a little for each.
 #[inline(never)]
-fn receive_some<Rx: Receiver, const WORKS: bool>(
+fn receive_some<Rx: Receiver, C: Content, const WORKS: bool>(
     page: &SharedPage,
     run: Run,
     rx: &mut Rx,
     buffer: &mut [u8],
-    (fan, lengths): (Fan, Lengths),
+    (fan, content): (Fan, C),
     ledger: &mut Ledger,
 ) -> Account {
     rx.begin_window(run.deadline);
-    let mut checker = CrowdChecker::new(Pattern { lengths }, fan, run.base, run.messages);
-    let received = receive_until_end::<_, WORKS>(rx, buffer, &mut checker);
+    let mut checker = CrowdChecker::new(content, fan, run.base, run.messages);
+    let received = receive_until_end::<_, _, WORKS>(rx, buffer, &mut checker);
     page.note_finish(run.seat, now_ns());
     let received = received.and_then(|()| {
         let left = page.taken_by_all(checker.taken());
@@ -244,10 +264,10 @@ fn account(arrived: Arrived, result: io::Result<()>) -> Account {
 }
 
 #[inline]
-fn receive_until_end<Rx: Receiver, const WORKS: bool>(
+fn receive_until_end<Rx: Receiver, C: Content, const WORKS: bool>(
     rx: &mut Rx,
     buffer: &mut [u8],
-    checker: &mut CrowdChecker,
+    checker: &mut CrowdChecker<C>,
 ) -> io::Result<()> {
     loop {
         let len = rx.recv(buffer)?;
@@ -263,10 +283,10 @@ fn receive_until_end<Rx: Receiver, const WORKS: bool>(
 
 /// Receives so many messages that the end has overtaken.
 #[cold]
-fn receive_rest<Rx: Receiver>(
+fn receive_rest<Rx: Receiver, C: Content>(
     rx: &mut Rx,
     buffer: &mut [u8],
-    checker: &mut CrowdChecker,
+    checker: &mut CrowdChecker<C>,
     left: u64,
 ) -> io::Result<()> {
     let goal = checker.taken() + left;

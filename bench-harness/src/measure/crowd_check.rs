@@ -3,7 +3,8 @@
 
 use super::integrity::{Arrived, Tally};
 use super::ledger::Attendance;
-use super::pattern::{Content, Pattern};
+use super::pattern::Content;
+use super::station::RUN_STRIDE;
 use crate::fan::{Fan, SIDE_MAX};
 
 /// A message must have room for its number, which says who sent it.
@@ -25,6 +26,13 @@ pub fn number_of_end(base: u64, consumer: u32) -> u64 {
     base + (END << PRODUCER_SHIFT) + u64::from(consumer)
 }
 
+/// Who sent the message of that number, and which of this producer's it is, whatever run it belongs to. The end of a run has a producer that
+/// can't be.
+pub fn producer_of(number: u64) -> (u64, u64) {
+    let offset = number % RUN_STRIDE;
+    (offset >> PRODUCER_SHIFT, offset & u64::from(u32::MAX))
+}
+
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
@@ -36,8 +44,8 @@ pub enum Came {
 
 /// Follows what one of several receivers gets of one run.
 #[derive(Debug)]
-pub struct CrowdChecker {
-    pattern: Pattern,
+pub struct CrowdChecker<C> {
+    content: C,
     base: u64,
     consumers: u64,
     /// How many messages each producer sends.
@@ -48,14 +56,14 @@ pub struct CrowdChecker {
     tally: Tally,
 }
 
-impl CrowdChecker {
+impl<C: Content> CrowdChecker<C> {
     /// Expects some of the messages of a run.
-    pub fn new(pattern: Pattern, fan: Fan, base: u64, messages: u64) -> Self {
+    pub fn new(content: C, fan: Fan, base: u64, messages: u64) -> Self {
         let shares: Vec<u64> = (0..fan.producers)
             .map(|rank| fan.share(messages, rank))
             .collect();
         Self {
-            pattern,
+            content,
             base,
             consumers: u64::from(fan.consumers),
             next: vec![0; shares.len()],
@@ -69,7 +77,7 @@ impl CrowdChecker {
     #[inline]
     pub fn check(&mut self, message: &[u8]) -> Came {
         // Every message is long enough to say its number, whatever was expected.
-        let Some(number) = self.pattern.recognise(message, self.base) else {
+        let Some(number) = self.content.recognise(message, self.base) else {
             return self.corrupted();
         };
         let offset = number.wrapping_sub(self.base);
@@ -129,7 +137,7 @@ impl CrowdChecker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pattern::{Lengths, fill};
+    use super::super::pattern::{Lengths, Pattern, fill};
     use super::*;
 
     const FAN: Fan = Fan {
@@ -144,7 +152,7 @@ mod tests {
         message
     }
 
-    fn checker() -> CrowdChecker {
+    fn checker() -> CrowdChecker<Pattern> {
         let pattern = Pattern {
             lengths: Lengths::Fixed(16),
         };

@@ -16,6 +16,7 @@ use super::planted::Planted;
 use super::schedule::Pace;
 use super::source::{Made, Stock};
 use super::station::{RunError, Station, Stop};
+use crate::clock::Monotonic;
 use crate::fan::Stopped;
 use crate::job::{Fault, Job, Probe, RunKind, SideReport, Source, Task};
 use crate::payload::Records;
@@ -100,8 +101,9 @@ fn work<Tx: Sender, Rx: Receiver>(
         } => integrity(station, &mut ends, *lengths, *messages, *fault),
         Task::Measure { source, probes } => match source {
             Source::Pattern { len } => measure(station, &mut ends, &Made(*len), probes),
-            Source::File { file, frame } => {
-                let records = Records::open(file, *frame).map_err(|error| station.fail(error))?;
+            Source::Records { origin, first } => {
+                let mut records = Records::load(origin).map_err(|error| station.fail(error))?;
+                records.begin_with(*first);
                 measure(station, &mut ends, &records, probes)
             }
         },
@@ -237,6 +239,9 @@ fn paced<Tx: Sender, Rx: Receiver, S: Stock>(
     pace: Pace,
 ) -> Result<(), Stop> {
     const WARM_UP: u64 = 16;
+    let moments = stock.moments(pace).ok_or_else(|| {
+        station.fail("the messages have no moments of their own at which they are due".to_owned())
+    })?;
     let mut buffer = aligned_buffer(station, stock.len_max())?;
     let buffer = &mut buffer[..stock.len_max()];
     let mut recorder = Recorder::default();
@@ -245,10 +250,18 @@ fn paced<Tx: Sender, Rx: Receiver, S: Stock>(
     let warm_up = pace.messages_within(window_ns / 8).min(WARM_UP);
     for (messages, is_final) in [(warm_up, false), (messages, true)] {
         let order = RunOrder { messages, is_final };
-        station.ordered(RunKind::Paced, order, window_ns, |page, run| match ends {
-            Ends::Left { tx, .. } => send_paced(page, run, tx, (stock, buffer), pace, is_crowded),
-            Ends::Right { rx, .. } => {
-                receive_paced(page, run, rx, (stock, buffer), pace, &mut recorder)
+        let expected_ns = window_ns.max(moments.expected_ns(messages));
+        station.ordered(RunKind::Paced, order, expected_ns, |page, run| {
+            let moments = moments.clone();
+            match ends {
+                Ends::Left { tx, .. } => {
+                    let source = (stock, &mut *buffer);
+                    send_paced(page, run, tx, source, moments, is_crowded, &Monotonic)
+                }
+                Ends::Right { rx, .. } => {
+                    let source = (stock, &mut *buffer);
+                    receive_paced(page, run, rx, source, moments, &mut recorder, &Monotonic)
+                }
             }
         })?;
     }

@@ -1,5 +1,6 @@
 //! What runs inside the measured processes: the loops, the clockwork around them, and the account of every message.
 
+pub mod backlog;
 pub mod crowd;
 pub mod crowd_check;
 pub mod duplex;
@@ -8,6 +9,7 @@ pub mod flow;
 pub mod integrity;
 pub mod latency;
 pub mod ledger;
+pub mod numbered;
 pub mod paced;
 pub mod pacing;
 pub mod pattern;

@@ -6,14 +6,14 @@
 use std::thread;
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::flow::sent;
 use super::integrity::Checker;
 use super::latency::Recorder;
-use super::schedule::Pace;
+use super::schedule::Moments;
 use super::source::Stock;
 use super::station::{Account, Run, RunError};
-use crate::clock::now_ns;
-use crate::job::Lateness;
+use crate::clock::Clock;
 use crate::shared::SharedPage;
 use crate::transport::{Receiver, Sender};
 
@@ -27,16 +27,16 @@ pub fn send_paced<Tx: Sender, S: Stock>(
     run: Run,
     tx: &mut Tx,
     (stock, buffer): (&S, &mut [u8]),
-    due: Pace,
+    mut moments: Moments<'_>,
     is_crowded: bool,
+    clock: &impl Clock,
 ) -> Account {
     tx.begin_window(run.deadline);
-    let mut moments = due.moments();
-    let begin_ns = now_ns() + LEAD_NS;
+    let begin_ns = clock.now_ns() + LEAD_NS;
     page.note_start(run.seat, begin_ns);
     for sequence in run.base..run.base + run.messages {
         let message = stock.message(sequence, run.base, buffer);
-        await_moment(begin_ns + moments.next_ns(), is_crowded);
+        await_moment(clock, begin_ns + moments.next_ns(), is_crowded);
         if let Err(error) = tx.send(message) {
             return sent(sequence - run.base, Err(error));
         }
@@ -46,9 +46,9 @@ pub fn send_paced<Tx: Sender, S: Stock>(
 
 /// Until the clock shows `at_ns`: looks at it again and again, or sleeps if the core is shared with those who have work to do.
 #[inline]
-fn await_moment(at_ns: u64, is_crowded: bool) {
+fn await_moment(clock: &impl Clock, at_ns: u64, is_crowded: bool) {
     loop {
-        let now = now_ns();
+        let now = clock.now_ns();
         if now >= at_ns {
             return;
         }
@@ -67,27 +67,29 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
     run: Run,
     rx: &mut Rx,
     (stock, buffer): (&S, &mut [u8]),
-    due: Pace,
+    mut moments: Moments<'_>,
     recorder: &mut Recorder,
+    clock: &impl Clock,
 ) -> Account {
     rx.begin_window(run.deadline);
     recorder.clear();
     let mut checker = Checker::new(stock.content(run.base), run.base, run.messages);
-    let mut moments = due.moments();
+    let mut backlog = Backlog::new(run.messages);
     let mut begin_ns = 0;
-    let (mut due_ns, mut arrived_ns) = (0, 0);
     let mut error = None;
     while !checker.is_done() {
         match rx.recv(buffer) {
             Ok(len) => {
-                arrived_ns = now_ns();
+                let arrived_ns = clock.now_ns();
                 if begin_ns == 0 {
                     // The sender noted it before its first send.
                     begin_ns = page.leader_started_ns();
                 }
                 // By the order of arrival: what the wrong order would spoil is a failure of integrity, which tells no times.
-                due_ns = moments.next_ns();
-                recorder.record(arrived_ns.saturating_sub(begin_ns + due_ns));
+                let due_ns = moments.next_ns();
+                let latency_ns = arrived_ns.saturating_sub(begin_ns + due_ns);
+                recorder.record(latency_ns);
+                backlog.take(due_ns, latency_ns);
                 checker.check(&buffer[..len]);
             }
             Err(e) => {
@@ -96,14 +98,11 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
             }
         }
     }
-    page.note_finish(run.seat, now_ns());
+    page.note_finish(run.seat, clock.now_ns());
     Account {
         arrived: Some(checker.finish()),
         times: error.is_none().then(|| recorder.distribution()),
-        lateness: Some(Lateness {
-            planned_ns: due_ns,
-            late_ns: arrived_ns.saturating_sub(begin_ns + due_ns),
-        }),
+        lateness: backlog.lateness(),
         error,
         ..Account::default()
     }

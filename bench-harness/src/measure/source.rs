@@ -1,6 +1,7 @@
 //! What the messages of the windows are: made up, or records over and over again. Both sides know them.
 
 use super::pattern::{Content, Lengths, Pattern, fill};
+use super::schedule::{Moments, Pace};
 use crate::payload::{RecordContent, Records};
 
 /// The messages of a run, by their numbers.
@@ -24,6 +25,11 @@ pub trait Stock {
 
     /// What the messages of that run are checked against.
     fn content(&self, base: u64) -> Self::Content<'_>;
+
+    /// When the messages of a run are due; nothing if that is left to moments of their own and they have none.
+    fn moments(&self, pace: Pace) -> Option<Moments<'_>> {
+        pace.moments(None)
+    }
 }
 
 /// Messages that [`fill`] makes, all of this length in bytes.
@@ -83,5 +89,9 @@ impl Stock for Records {
             records: self,
             base,
         }
+    }
+
+    fn moments(&self, pace: Pace) -> Option<Moments<'_>> {
+        pace.moments(self.timetable())
     }
 }

@@ -14,7 +14,7 @@ use crate::shared::{Missed, RunOrder, SharedPage, Side};
 use crate::transport::alarm;
 
 /// Sequence numbers of different runs have different upper bits, so that a straggler of an earlier run is recognised.
-const RUN_STRIDE: u64 = 1 << 40;
+pub const RUN_STRIDE: u64 = 1 << 40;
 
 /// What a run is told.
 #[derive(Debug, Clone, Copy)]

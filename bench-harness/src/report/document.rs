@@ -17,6 +17,7 @@ use crate::results::{Quietness, Status};
 use crate::stats::Comparison;
 use crate::stats::noise::{Kind, NoiseFloor};
 use crate::transport::{Class, WaitMode};
+use crate::workload::{self, Rhythm};
 
 /// The name of the format.
 pub const SCHEMA: &str = "ipc-bench-harness/1";
@@ -38,6 +39,8 @@ pub struct Report {
     pub settings: Settings,
     /// The file that was sent, if one was.
     pub payload: Option<Payload>,
+    /// The workload that was sent, if one was.
+    pub workload: Option<WorkloadSent>,
     /// Whether the run was interrupted.
     pub incomplete: bool,
     /// How quiet the measured cores were.
@@ -93,6 +96,23 @@ pub struct Payload {
     /// What the records are like.
     #[serde(flatten)]
     pub profile: Profile,
+}
+
+/// A workload whose records were the messages.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadSent {
+    /// Its name.
+    pub name: workload::Kind,
+    /// What its records were made from.
+    pub seed: u64,
+    /// The checksum of its table, in hexadecimal: see `docs/workloads.md`.
+    pub crc32: String,
+    /// What the records are like.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// How often they are due at their own pace.
+    #[serde(flatten)]
+    pub rhythm: Rhythm,
 }
 
 /// How far a contender differs from itself when it is entered twice.
@@ -232,7 +252,7 @@ pub struct Paced {
     pub rate_per_second: Option<u64>,
     /// How the moments lay at which they were due.
     pub arrivals: Option<Arrivals>,
-    /// By which share of its time the last message was late.
+    /// The share by which the rate was missed: the median of the windows.
     pub share_behind: Option<f64>,
     /// Whether that is over 0.01: the rate wasn't kept.
     pub saturated: bool,

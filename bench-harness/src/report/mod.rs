@@ -5,6 +5,7 @@ pub mod figures;
 pub mod list;
 pub mod numbers;
 pub mod relations;
+pub mod sent;
 pub mod sentences;
 pub mod table;
 
@@ -14,7 +15,7 @@ use crate::fan::Fan;
 use crate::machine::Environment;
 use crate::runner::campaign::Campaign;
 use crate::scenario::{Plan, capacity_for};
-use document::{Payload, Report, SCHEMA, Settings};
+use document::{Report, SCHEMA, Settings};
 
 /// When, where and with what arguments was measured.
 #[derive(Debug)]
@@ -40,11 +41,8 @@ pub fn make(plan: &Plan, occasion: Occasion, campaign: &Campaign) -> Report {
         warnings: warnings(plan, &occasion.environment, campaign),
         environment: occasion.environment,
         settings: settings(plan, campaign),
-        payload: payload.map(|payload| Payload {
-            file: payload.file.display().to_string(),
-            frame: payload.frame.to_string(),
-            profile: payload.profile.clone(),
-        }),
+        payload: payload.and_then(sent::file),
+        workload: payload.and_then(sent::workload),
         incomplete: campaign.is_incomplete,
         quietness: campaign.quietness,
         noise,

@@ -39,8 +39,8 @@ impl Report {
     /// What the output says.
     pub fn write_table(&self, mut out: impl Write) -> io::Result<()> {
         self.write_head(&mut out)?;
-        match &self.payload {
-            Some(_) => self.write_payload(&mut out)?,
+        match self.sent() {
+            Some(sent) => self.write_payload(&sent, &mut out)?,
             None => self.write_sizes(&mut out)?,
         }
         self.write_notes(&mut out)?;
@@ -129,21 +129,8 @@ impl Report {
         writeln!(out, "{LEGEND}")
     }
 
-    fn write_payload(&self, out: &mut impl Write) -> io::Result<()> {
-        if let Some(payload) = &self.payload {
-            let profile = &payload.profile;
-            writeln!(
-                out,
-                "{} as {}: {} records, {} bytes; shortest {}, median {}, longest {} bytes",
-                payload.file,
-                payload.frame,
-                whole(Some(profile.records)),
-                whole(Some(profile.bytes)),
-                profile.len_min,
-                profile.len_median,
-                profile.len_max
-            )?;
-        }
+    fn write_payload(&self, sent: &str, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{sent}")?;
         let rows: Vec<&Figures> = self.results.iter().collect();
         writeln!(out, "{}", table(&rows))?;
         let measured = rows.iter().filter(|row| row.status == Status::Ok).count();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Session, Trouble};
+use crate::design::ROUNDS_MIN;
 use crate::entry::Entry;
 use crate::job::{Plants, Task};
 use crate::measure::crowd_check::LEN_MIN;
@@ -12,9 +13,6 @@ use crate::measure::pattern::Lengths;
 use crate::results::{Quietness, Round, Row, Status};
 use crate::scenario::Plan;
 use crate::transport::{LinkError, LinkShape, WaitMode};
-
-/// Under the limit of the time for the whole run a figure is still the median of so many rounds.
-const ROUNDS_MIN: u32 = 3;
 
 /// Repetitions may take so much of the time of the whole run.
 const REPEATED_SHARE_MAX: f64 = 0.15;
@@ -35,6 +33,8 @@ pub struct Campaign {
     stolen_ns: u64,
     began: Instant,
     repeating: Duration,
+    /// The contenders whose content was checked before their first window.
+    checked: Vec<Entry>,
 }
 
 /// What a row gained in a round.
@@ -57,6 +57,7 @@ impl Campaign {
             stolen_ns: 0,
             began: Instant::now(),
             repeating: Duration::ZERO,
+            checked: Vec::new(),
         };
         let mut random = fastrand::Rng::with_seed(plan.seed);
         for round in 1..=plan.rounds {
@@ -65,15 +66,19 @@ impl Campaign {
             }
             let mut order: Vec<usize> = (0..campaign.rows.len()).collect();
             random.shuffle(&mut order);
+            if round == 1 {
+                // Low rates first: of a contender that can't keep one, higher ones aren't even tried.
+                order.sort_by_key(|&index| campaign.rows[index].rate());
+            }
             for (done, &index) in order.iter().enumerate() {
                 progress.show(round, done, &campaign.rows[index].entry);
                 campaign.take_turn(plan, coordinator, round, index);
                 if campaign.is_incomplete {
                     return campaign.concluded(plan);
                 }
+                campaign.give_up_beyond(index);
             }
             campaign.rounds_done = round;
-            campaign.give_up_beyond_saturation();
         }
         campaign.concluded(plan)
     }
@@ -154,23 +159,14 @@ impl Campaign {
     }
 
     /// A contender that falls far behind a rate isn't asked to keep a higher one.
-    fn give_up_beyond_saturation(&mut self) {
-        const SHARE_BEHIND: f64 = 0.1;
-        let rate = |row: &Row| row.entry.wanted.paced.map(|pace| pace.rate_per_second);
-        let saturated: Vec<(Entry, u64)> = self
-            .rows
-            .iter()
-            .filter(|row| row.share_behind().is_some_and(|share| share > SHARE_BEHIND))
-            .filter_map(|row| Some((row.entry, rate(row)?)))
-            .collect();
+    fn give_up_beyond(&mut self, index: usize) {
+        let row = &self.rows[index];
+        let (true, Some(least), entry) = (row.is_far_behind(), row.rate(), row.entry) else {
+            return;
+        };
         for row in &mut self.rows {
-            let Some(own) = rate(row) else { continue };
-            let of_same = saturated.iter().filter(|(entry, _)| {
-                (entry.name(), entry.size) == (row.entry.name(), row.entry.size)
-            });
-            if let Some(least) = of_same.map(|&(_, rate)| rate).min()
-                && own > least
-            {
+            let is_same = row.entry.name() == entry.name() && row.entry.has_same_links(&entry);
+            if is_same && row.rate() > Some(least) && row.is_alive() {
                 let reason = format!("it is saturated at {least} messages a second already");
                 row.give_up(Status::Saturated, reason);
             }
@@ -219,9 +215,17 @@ impl Campaign {
         self
     }
 
+    /// Each contender is checked before its first window, or before all of its sessions if more is to be verified. Of a payload every record
+    /// is compared in the windows themselves.
+    fn is_check_due(&self, plan: &Plan, entry: &Entry, round: u32) -> bool {
+        let has_content = entry.contender.has_content() && plan.payload.is_none();
+        let is_known = || self.checked.iter().any(|known| known.has_same_links(entry));
+        has_content && (plan.verify || round == 1 && !is_known())
+    }
+
     /// One turn of a row: the check, where it is due, and the windows.
     fn measure(
-        &self,
+        &mut self,
         plan: &Plan,
         coordinator: &mut Coordinator,
         entry: &Entry,
@@ -231,12 +235,15 @@ impl Campaign {
             let reason = "no process can be told to stop in the middle of its messages, as one of a ring for many can";
             return Err(Trouble::Unavailable(reason.to_owned()));
         }
+        if entry.contender.mechanism.external().is_some() && plan.payload.is_some() {
+            let reason = "programs of the user's are measured with messages of the harness's own making only";
+            return Err(Trouble::Unavailable(reason.to_owned()));
+        }
         let began_ns = self.began.elapsed().as_nanos() as u64;
-        // Of a payload every record is compared in the windows themselves.
-        let is_check_due =
-            entry.contender.has_content() && plan.payload.is_none() && (round == 1 || plan.verify);
-        let checked = if is_check_due {
-            check(plan, coordinator, entry)?
+        let checked = if self.is_check_due(plan, entry, round) {
+            let tally = check(plan, coordinator, entry)?;
+            self.checked.push(*entry);
+            tally
         } else {
             Tally::default()
         };
@@ -332,7 +339,7 @@ fn run_windows(
         contender: entry.contender,
         links,
         task: Task::Measure {
-            source: plan.source(entry),
+            source: plan.source(entry, round),
             probes: plan.probes(entry, round),
         },
         time_limit: 10 * PATIENCE + 40 * longest + 4 * Duration::from_nanos(records.unwrap_or(0)),

@@ -66,6 +66,11 @@ impl Timetable {
         }
     }
 
+    /// Records a second, in the mean.
+    pub fn mean_rate_per_second(&self) -> f64 {
+        self.moments_ns.len() as f64 * SECOND_NS as f64 / self.lap_ns as f64
+    }
+
     /// How often something is due.
     pub fn rhythm(&self) -> Rhythm {
         const WITHIN_NS: u64 = SECOND_NS / 1_000;
@@ -79,7 +84,7 @@ impl Timetable {
             .max()
             .unwrap_or(0);
         Rhythm {
-            mean_rate_per_second: moments.len() as f64 * SECOND_NS as f64 / self.lap_ns as f64,
+            mean_rate_per_second: self.mean_rate_per_second(),
             peak_rate_per_second: most as f64 * SECOND_NS as f64 / WITHIN_NS as f64,
         }
     }

@@ -1,0 +1,127 @@
+//! Whether a rate is kept: what is due piles up if it isn't.
+//!
+//! A single message may be late for many reasons that have nothing to do with the rate: a stall, a burst, a core that somebody else took. But a
+//! link that keeps the rate has caught up now and then, so that some message is nearly as fast as the fastest ones at the beginning; of one that
+//! doesn't every message waits for all that piled up before. So the *fastest* message of the first quarter is compared with the fastest one of
+//! the last quarter: by how much it is slower, divided by the time between them, is the share by which the rate is missed.
+
+use crate::job::Lateness;
+
+/// Follows the messages of a run in their order.
+#[derive(Debug)]
+pub struct Backlog {
+    seen: u64,
+    /// The first quarter has the messages before this one.
+    first_end: u64,
+    /// The last quarter begins with this message.
+    last_begin: u64,
+    first: Fastest,
+    last: Fastest,
+}
+
+/// The fastest message of a quarter.
+#[derive(Debug, Clone, Copy)]
+struct Fastest {
+    due_ns: u64,
+    latency_ns: u64,
+}
+
+impl Fastest {
+    const NONE: Self = Self {
+        due_ns: 0,
+        latency_ns: u64::MAX,
+    };
+
+    #[inline]
+    fn take(&mut self, due_ns: u64, latency_ns: u64) {
+        if latency_ns < self.latency_ns {
+            *self = Self { due_ns, latency_ns };
+        }
+    }
+}
+
+impl Backlog {
+    /// Of a run of so many messages.
+    pub fn new(messages: u64) -> Self {
+        Self {
+            seen: 0,
+            first_end: messages.div_ceil(4),
+            last_begin: messages - messages / 4,
+            first: Fastest::NONE,
+            last: Fastest::NONE,
+        }
+    }
+
+    /// Takes the next message.
+    #[inline]
+    pub fn take(&mut self, due_ns: u64, latency_ns: u64) {
+        if self.seen < self.first_end {
+            self.first.take(due_ns, latency_ns);
+        } else if self.seen >= self.last_begin {
+            self.last.take(due_ns, latency_ns);
+        }
+        self.seen += 1;
+    }
+
+    /// How fast it fell behind; nothing if there were too few messages to tell.
+    pub fn lateness(&self) -> Option<Lateness> {
+        let planned_ns = self.last.due_ns.checked_sub(self.first.due_ns)?;
+        let is_told = planned_ns > 0 && self.last.latency_ns != u64::MAX;
+        is_told.then(|| Lateness {
+            planned_ns,
+            late_ns: self.last.latency_ns.saturating_sub(self.first.latency_ns),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The share by which the rate is missed, of 1,000 messages a microsecond apart.
+    fn share(latency_ns: impl Fn(u64) -> u64) -> f64 {
+        let mut backlog = Backlog::new(1_000);
+        for number in 0..1_000 {
+            backlog.take(number * 1_000, latency_ns(number));
+        }
+        let lateness = backlog.lateness().unwrap();
+        lateness.late_ns as f64 / lateness.planned_ns as f64
+    }
+
+    #[test]
+    fn what_takes_a_tenth_longer_than_there_is_misses_the_rate_by_a_tenth() {
+        let missed = share(|number| 5_000 + number * 100);
+        assert!((missed - 0.1).abs() < 1e-9, "{missed}");
+    }
+
+    #[test]
+    fn a_stall_that_is_caught_up_is_no_missed_rate_wherever_it_is() {
+        for begin in [0, 300, 700, 790] {
+            // All that is due within 200 us waits for the end of the stall.
+            let stall = begin..begin + 200;
+            let missed = share(|number| {
+                let waits = stall.contains(&number);
+                500 + if waits {
+                    (stall.end - number) * 1_000
+                } else {
+                    0
+                }
+            });
+            assert!(missed < 0.01, "{begin}: {missed}");
+        }
+    }
+
+    #[test]
+    fn a_last_message_that_is_late_is_no_missed_rate() {
+        assert!(share(|number| if number == 999 { 900_000 } else { 700 }) < 1e-9);
+    }
+
+    #[test]
+    fn a_few_messages_tell_nothing() {
+        for messages in 0..4 {
+            let mut backlog = Backlog::new(messages);
+            (0..messages).for_each(|number| backlog.take(number * 1_000, 100));
+            assert!(backlog.lateness().is_none(), "{messages}");
+        }
+    }
+}
