@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod conformance;
 pub mod design;
 pub mod doctor;
 pub mod entry;

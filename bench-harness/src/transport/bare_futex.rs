@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use memmap2::MmapRaw;
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, calls, join,
     shared_memory,
 };
 use crate::clock::now_ns;
@@ -29,6 +29,10 @@ pub struct BareFutex;
 impl Transport for BareFutex {
     type Tx = FutexSender;
     type Rx = FutexReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         Ok(join::link_of_one(

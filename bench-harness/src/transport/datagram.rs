@@ -16,7 +16,8 @@ use nix::sys::socket::{
 };
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, capacity, join, limits,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Told, Transport, alarm,
+    capacity, join, limits,
 };
 
 /// Bytes of the buffer that a message can't use.
@@ -33,6 +34,13 @@ pub struct UnixSeqpacket;
 impl Transport for UnixDgram {
     type Tx = DgramSender;
     type Rx = DgramReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            end_of_sender: Told::Never,
+            ..Promises::STREAM
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         create(SockType::Datagram, shape.message_len_max, shape)
@@ -61,6 +69,10 @@ impl Transport for UnixDgram {
 impl Transport for UnixSeqpacket {
     type Tx = SeqpacketSender;
     type Rx = SeqpacketReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::STREAM
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         create(SockType::SeqPacket, shape.message_len_max + 1, shape)

@@ -13,7 +13,8 @@ use memmap2::MmapRaw;
 use shm_semaphore::{Deadline, EventCount, WaitResult};
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, join,
+    shared_memory,
 };
 
 /// The sender's count of notifications.
@@ -31,6 +32,10 @@ pub struct ShmEventCount;
 impl Transport for ShmEventCount {
     type Tx = EventSender;
     type Rx = EventReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         // All-zero bytes are a fresh counter and a fresh event count.

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{read, write};
 
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, limits};
+use super::{
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, join, limits,
+};
 
 /// What is said about the highest count: the kernel's own is 2^64 - 2, but not every reader of JSON keeps such a number.
 const COUNT_MAX: usize = 1 << 53;
@@ -18,6 +20,10 @@ pub struct Eventfd;
 impl Transport for Eventfd {
     type Tx = EventfdEnd;
     type Rx = EventfdEnd;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let flags = EfdFlags::EFD_SEMAPHORE | EfdFlags::EFD_CLOEXEC;

@@ -11,7 +11,8 @@ use memmap2::MmapRaw;
 
 use super::slots::Slots;
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, join,
+    shared_memory,
 };
 
 /// The sender's count of messages; alone in its cache lines.
@@ -28,6 +29,10 @@ pub struct MmapFile;
 impl Transport for MmapFile {
     type Tx = MmapSender;
     type Rx = MmapReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::SHARED
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let capacity = shape.capacity.max(1);

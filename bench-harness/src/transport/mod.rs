@@ -10,8 +10,6 @@ pub mod alarm;
 pub mod bare_futex;
 pub mod calls;
 pub mod capacity;
-#[cfg(test)]
-mod conformance;
 pub mod datagram;
 pub mod event_count;
 pub mod eventfd;
@@ -26,6 +24,7 @@ pub mod names;
 pub mod pipe;
 pub mod posix_mq;
 pub mod posix_shm_sem;
+mod promises;
 pub mod registry;
 pub mod ring;
 pub mod sem_posix;
@@ -54,6 +53,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fan::{Fan, Stopped};
+pub use promises::{Carries, Holds, Promises, Told};
 
 /// Contenders of different classes are never ranked together.
 #[derive(
@@ -257,6 +257,11 @@ pub trait Transport: Sync {
     type Tx: Sender;
     /// Its receiving end.
     type Rx: Receiver;
+
+    /// In what it differs from other mechanisms, to be asked of it by [`conformance`](mod@crate::conformance).
+    fn promises(&self) -> Promises {
+        Promises::LEAST
+    }
 
     /// Makes a link; called in the coordinator.
     ///

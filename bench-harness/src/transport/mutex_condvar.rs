@@ -12,8 +12,8 @@ use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join, limits,
-    shared_memory,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, calls, join,
+    limits, shared_memory,
 };
 use crate::clock::now_ns;
 
@@ -172,6 +172,10 @@ pub struct MutexCondvar;
 impl Transport for MutexCondvar {
     type Tx = SharedMonitor;
     type Rx = SharedMonitor;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let memory = shared_memory::anonymous_page()?;

@@ -13,7 +13,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe2, read, unlink, write};
 
 use super::framing::{self, FrameReader, FrameWriter};
-use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limits, names};
+use super::{
+    Link, LinkError, LinkShape, Promises, Ticket, Transport, capacity, join, limits, names,
+};
 
 /// What a pipe is counted in: messages share a page only when they fit into what is left of it.
 const PAGE_LEN: usize = 4096;
@@ -32,6 +34,10 @@ pub struct Fifo;
 impl Transport for Pipe {
     type Tx = FrameWriter;
     type Rx = FrameReader;
+
+    fn promises(&self) -> Promises {
+        Promises::STREAM
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -55,6 +61,10 @@ impl Transport for Pipe {
 impl Transport for Fifo {
     type Tx = FrameWriter;
     type Rx = FrameReader;
+
+    fn promises(&self) -> Promises {
+        Promises::STREAM
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let path = names::temporary_path();

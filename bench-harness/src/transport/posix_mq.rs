@@ -13,7 +13,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 
 use super::names;
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, limits};
+use super::{
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, join, limits,
+};
 
 /// A POSIX message queue.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,13 @@ pub struct PosixMq;
 impl Transport for PosixMq {
     type Tx = PosixMqSender;
     type Rx = PosixMqReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            limits_length: true,
+            ..Promises::SHARED
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let len = shape.message_len_max;

@@ -11,7 +11,9 @@ use memmap2::MmapRaw;
 
 use super::sem_posix::{SEMAPHORE_LEN, SharedSemaphore};
 use super::slots::Slots;
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, join, shared_memory};
+use super::{
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, join, shared_memory,
+};
 
 const FREE: usize = 0;
 const FILLED: usize = SEMAPHORE_LEN;
@@ -24,6 +26,10 @@ pub struct PosixShmSem;
 impl Transport for PosixShmSem {
     type Tx = PosixShmSender;
     type Rx = PosixShmReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::SHARED
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let capacity = shape.capacity.max(1);

@@ -7,6 +7,7 @@ use super::kernel::for_each_kernel_contender;
 use super::ring::{self, Kind, RingBytes, RingTyped};
 use super::yardsticks::{LimitLine, LimitMemcpy};
 use super::{Class, Link, LinkError, LinkShape, ONE_TO_ONE, Transport, WaitMode};
+use crate::conformance::{self, Answer, Failure, Question};
 use crate::external::Spec;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
@@ -41,6 +42,14 @@ pub trait Mechanism: Sync {
         true
     }
 
+    /// Asks it one question of [`conformance`](mod@crate::conformance); what has no links promises nothing.
+    ///
+    /// # Errors
+    /// What happened instead of the right thing.
+    fn ask(&self, _class: Class, _question: Question) -> Result<Answer, Failure> {
+        Ok(Answer::NotPromised)
+    }
+
     /// Does a job; called in a measured process.
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport;
 }
@@ -56,6 +65,10 @@ impl<T: Transport> Mechanism for T {
 
     fn can_hold(&self) -> bool {
         Transport::can_hold(self)
+    }
+
+    fn ask(&self, class: Class, question: Question) -> Result<Answer, Failure> {
+        conformance::ask(self, class, question)
     }
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {

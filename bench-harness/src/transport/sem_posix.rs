@@ -7,8 +7,8 @@ use memmap2::MmapRaw;
 use nix::errno::Errno;
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join, limits,
-    shared_memory,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, calls, join,
+    limits, shared_memory,
 };
 
 /// Where the semaphore is; also the room that is made for it.
@@ -78,6 +78,10 @@ pub struct SemPosix;
 impl Transport for SemPosix {
     type Tx = SemPosixEnd;
     type Rx = SemPosixEnd;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let memory = shared_memory::anonymous_page()?;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::sysv::{self, OwnedSemaphores, SEMAPHORE_VALUE_MAX, Semaphore};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport};
 
 /// A System V semaphore.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,13 @@ pub struct SemSysv;
 impl Transport for SemSysv {
     type Tx = SemSysvEnd;
     type Rx = SemSysvEnd;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            system_v: &["sem"],
+            ..Promises::COUNTER
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let semaphores = OwnedSemaphores::create([0])?;

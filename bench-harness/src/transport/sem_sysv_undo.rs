@@ -7,7 +7,7 @@ use std::io;
 
 use super::hand_over::{self, Place};
 use super::sysv::{self, OwnedSemaphores, Semaphores};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport};
 
 /// Three System V semaphores with `SEM_UNDO`.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,14 @@ pub struct SemSysvUndo;
 impl Transport for SemSysvUndo {
     type Tx = SemSysvUndoEnd;
     type Rx = SemSysvUndoEnd;
+
+    fn promises(&self) -> Promises {
+        // The kernel undoes what a process did, and here the ends are threads of one.
+        Promises {
+            system_v: &["sem"],
+            ..Promises::SHARED
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let semaphores = OwnedSemaphores::create(hand_over::FRESH)?;

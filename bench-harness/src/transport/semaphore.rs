@@ -9,7 +9,8 @@ use memmap2::MmapRaw;
 use shm_semaphore::{AcquireError, Deadline, ReleaseError, Semaphore};
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, join, shared_memory,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, join,
+    shared_memory,
 };
 
 /// A [`Semaphore`] in shared memory.
@@ -19,6 +20,10 @@ pub struct ShmSemaphore;
 impl Transport for ShmSemaphore {
     type Tx = SemaphoreEnd;
     type Rx = SemaphoreEnd;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         // All-zero bytes are a semaphore without permits.

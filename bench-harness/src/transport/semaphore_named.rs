@@ -9,7 +9,7 @@ use std::time::Instant;
 use shm_semaphore::{Deadline, Error, NamedSemaphore, Semaphore, SemaphoreOptions};
 
 use super::semaphore::{give, taken};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, join};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, join};
 
 /// A [`NamedSemaphore`] whose permits can't be owned.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,10 @@ pub fn options() -> SemaphoreOptions {
 impl Transport for ShmSemaphoreNamed {
     type Tx = NamedSemaphore;
     type Rx = NamedReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::COUNTER
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let semaphore = options().anonymous(0).map_err(not_made)?;

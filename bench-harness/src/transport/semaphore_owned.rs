@@ -12,7 +12,7 @@ use shm_semaphore::{Deadline, NamedSemaphore, OwnedPermits, SemaphoreOptions};
 use super::hand_over::{self, Place, STATIONS};
 use super::semaphore::{give, taken};
 use super::semaphore_named::{attach, not_made};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Told, Transport};
 
 /// Three semaphores with owned permits.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,13 @@ pub struct ShmSemaphoreOwned;
 impl Transport for ShmSemaphoreOwned {
     type Tx = OwnedEnd;
     type Rx = OwnedEnd;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            end_of_sender: Told::AsMessages,
+            ..Promises::SHARED
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let mut fds = Vec::with_capacity(STATIONS);

@@ -25,7 +25,8 @@ use nix::unistd::{getpid, gettid, getuid};
 
 use super::shared_memory;
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, calls, join, limits,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm, calls, join,
+    limits,
 };
 
 /// Counted from the first real-time signal that the C library leaves to us.
@@ -45,6 +46,10 @@ pub struct Signals;
 impl Transport for Signals {
     type Tx = SignalSender;
     type Rx = SignalReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises::SHARED
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let (pending_max, _) = getrlimit(Resource::RLIMIT_SIGPENDING)

@@ -15,7 +15,9 @@ use nix::sys::socket::{
 use nix::unistd::unlink;
 
 use super::framing::{self, FrameReader, FrameWriter};
-use super::{Link, LinkError, LinkShape, Ticket, Transport, capacity, join, limits, names};
+use super::{
+    Holds, Link, LinkError, LinkShape, Promises, Ticket, Transport, capacity, join, limits, names,
+};
 
 /// A path for a socket of the Unix domain may not be longer.
 const UNIX_PATH_LEN_MAX: usize = 107;
@@ -39,6 +41,10 @@ pub struct TcpLoopback;
 impl Transport for UnixStreamSocket {
     type Tx = FrameWriter;
     type Rx = FrameReader;
+
+    fn promises(&self) -> Promises {
+        Promises::STREAM
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let path = names::temporary_path();
@@ -70,6 +76,10 @@ impl Transport for SocketPair {
     type Tx = FrameWriter;
     type Rx = FrameReader;
 
+    fn promises(&self) -> Promises {
+        Promises::STREAM
+    }
+
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let (sender, receiver) = socketpair(
             AddressFamily::Unix,
@@ -93,6 +103,14 @@ impl Transport for SocketPair {
 impl Transport for TcpLoopback {
     type Tx = FrameWriter;
     type Rx = FrameReader;
+
+    fn promises(&self) -> Promises {
+        // TCP moves bytes between its two buffers, and its packets differ from one connection to the next.
+        Promises {
+            holds: Holds::AboutHalf,
+            ..Promises::STREAM
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let frame_len = framing::frame_len(shape)?;

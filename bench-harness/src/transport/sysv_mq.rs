@@ -9,7 +9,7 @@ use std::io;
 use nix::errno::Errno;
 
 use super::sysv::{self, OwnedQueue};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, alarm};
 use super::{join, limits};
 
 /// Bytes of the message type in front of each message.
@@ -25,6 +25,14 @@ pub struct SysvMq;
 impl Transport for SysvMq {
     type Tx = SysvMqSender;
     type Rx = SysvMqReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            limits_length: true,
+            system_v: &["msg"],
+            ..Promises::SHARED
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let queue = OwnedQueue::create()?;

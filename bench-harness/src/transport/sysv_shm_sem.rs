@@ -8,7 +8,7 @@ use std::io;
 
 use super::slots::Slots;
 use super::sysv::{self, Attachment, OwnedSemaphores, SEMAPHORE_VALUE_MAX, Semaphore};
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport};
+use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport};
 
 const FREE: u16 = 0;
 const FILLED: u16 = 1;
@@ -20,6 +20,13 @@ pub struct SysvShmSem;
 impl Transport for SysvShmSem {
     type Tx = SysvShmSender;
     type Rx = SysvShmReceiver;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            system_v: &["sem", "shm"],
+            ..Promises::SHARED
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let capacity = shape.capacity.clamp(1, SEMAPHORE_VALUE_MAX);

@@ -25,7 +25,8 @@ use nix::sys::socket::{
 };
 
 use super::{
-    Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, alarm, capacity, join, limits,
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Told, Transport, alarm,
+    capacity, join, limits,
 };
 use crate::fan::Fan;
 
@@ -45,6 +46,14 @@ pub struct UdpLoopback;
 impl Transport for UdpLoopback {
     type Tx = UdpSender;
     type Rx = UdpReceiver;
+
+    fn promises(&self) -> Promises {
+        // An acknowledgement may find out that nobody is there any more.
+        Promises {
+            end_of_sender: Told::Maybe,
+            ..Promises::STREAM
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         if shape.message_len_max > MESSAGE_LEN_LIMIT {

@@ -309,6 +309,7 @@ fn send_error<T: Debug>(error: &SendError<T>) -> io::Error {
     let kind = match error {
         SendError::TimedOut(_) => io::ErrorKind::TimedOut,
         SendError::Disconnected(_) | SendError::OwnerDied(_) => io::ErrorKind::BrokenPipe,
+        SendError::TooLong { .. } => io::ErrorKind::InvalidInput,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error.to_string())
@@ -319,6 +320,7 @@ fn recv_error(error: &RecvError) -> io::Error {
     let kind = match error {
         RecvError::TimedOut => io::ErrorKind::TimedOut,
         RecvError::Disconnected | RecvError::OwnerDied => io::ErrorKind::UnexpectedEof,
+        RecvError::BufferTooSmall { .. } => io::ErrorKind::InvalidInput,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error.to_string())

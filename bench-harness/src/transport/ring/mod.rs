@@ -17,7 +17,11 @@ use shm_ringbuf::{Message, Wait};
 use shm_semaphore::Deadline;
 
 use super::registry::Mechanism;
-use super::{Link, LinkError, LinkShape, Receiver, Sender, Ticket, Transport, WaitMode, join};
+use super::{
+    Carries, Class, Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport,
+    WaitMode, join,
+};
+use crate::conformance::{self, Answer, Failure, Question};
 use crate::fan::Stopped;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
@@ -32,6 +36,12 @@ fn wait_of(mode: WaitMode) -> Wait {
         WaitMode::Park => Wait::Park,
     }
 }
+
+/// A side that is dropped says so; rings have no limit of length but the memory.
+const PROMISES: Promises = Promises {
+    limits_length: false,
+    ..Promises::STREAM
+};
 
 /// Makes a ring; `hold` says how many messages so many units of its capacity are.
 fn create<K: Kind, M: Message + Debug + ?Sized>(
@@ -101,6 +111,14 @@ impl<K: Kind> Mechanism for RingTyped<K> {
         K::CAN_HOLD
     }
 
+    fn ask(&self, class: Class, question: Question) -> Result<Answer, Failure> {
+        // The shortest, a long one that still goes by value, the first one that does not, and the longest.
+        conformance::ask(&Slots::<K, 1>::new(self.0), class, question)?;
+        conformance::ask(&Slots::<K, 64>::new(self.0), class, question)?;
+        conformance::ask(&Slots::<K, 128>::new(self.0), class, question)?;
+        conformance::ask(&Slots::<K, 8192>::new(self.0), class, question)
+    }
+
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
         let len = job.forward.message_len_max;
         with_any_slots!(len, self.0, |transport| run_transport(&transport, job, page), else {
@@ -122,6 +140,13 @@ impl<K: Kind, const N: usize> Slots<K, N> {
 impl<K: Kind, const N: usize> Transport for Slots<K, N> {
     type Tx = TypedSender<K, [u64; N]>;
     type Rx = TypedReceiver<K, [u64; N]>;
+
+    fn promises(&self) -> Promises {
+        Promises {
+            carries: Carries::Only(8 * N),
+            ..PROMISES
+        }
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let request = Request {
@@ -217,6 +242,7 @@ impl<K> RingBytes<K> {
 #[derive(Debug)]
 pub struct BytesSender<K: Kind> {
     producer: K::Producer<[u8]>,
+    message_len_max: usize,
     deadline: Deadline,
 }
 
@@ -230,6 +256,10 @@ pub struct BytesReceiver<K: Kind> {
 impl<K: Kind> Transport for RingBytes<K> {
     type Tx = BytesSender<K>;
     type Rx = BytesReceiver<K>;
+
+    fn promises(&self) -> Promises {
+        PROMISES
+    }
 
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let bytes = K::bytes(shape);
@@ -260,6 +290,7 @@ impl<K: Kind> Transport for RingBytes<K> {
         let producer = K::producer(join::adopt(&ticket.sender_fds)?, wait_of(self.0));
         Ok(BytesSender {
             producer: producer.map_err(io::Error::other)?,
+            message_len_max: ticket.message_len_max,
             deadline: Deadline::NEVER,
         })
     }
@@ -276,6 +307,7 @@ impl<K: Kind> Transport for RingBytes<K> {
 impl<K: Kind> Sender for BytesSender<K> {
     #[inline]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        join::check_sent(message.len(), self.message_len_max)?;
         K::send_bytes(&mut self.producer, message, self.deadline)
     }
 
