@@ -43,6 +43,7 @@ use runner::interrupt::Interrupt;
 use runner::progress::Progress;
 use runner::session::Coordinator;
 use scenario::{Plan, PlanError};
+use transport::registry::{self, Contender};
 
 /// What the exit codes mean.
 mod exit {
@@ -56,6 +57,17 @@ mod exit {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    main_with(Vec::new())
+}
+
+/// The whole program, with more contenders. It is the first thing that a `main` calls: the measured processes are the same program, executed
+/// anew. `docs/adding-a-contender.md` shows one.
+pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
+    for contender in contenders {
+        if let Err(problem) = registry::add(contender) {
+            return ExitCode::from(complain(exit::USAGE, &problem));
+        }
+    }
     let cli = Cli::parse();
     let code = match &cli.command {
         Some(Command::Side) => return runner::side::main(),

@@ -2,6 +2,8 @@
 
 #![doc = include_str!("../../README.md")]
 
+#[doc = include_str!("../adding-a-contender.md")]
+pub mod adding_a_contender {}
 #[doc = include_str!("../architecture.md")]
 pub mod architecture {}
 #[doc = include_str!("../benchmarks.md")]
@@ -23,6 +25,14 @@ pub mod recovery {}
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_contender_of_ones_own_is_the_example_that_is_built_and_short() {
+        let document = include_str!("../adding-a-contender.md");
+        let example = include_str!("../../bench-harness/examples/packet_pipe.rs");
+        assert!(document.contains(example));
+        assert!(example.lines().count() < 100);
+    }
+
     #[test]
     fn the_readme_shows_the_examples_that_are_built() {
         let readme = include_str!("../../README.md");

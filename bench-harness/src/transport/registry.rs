@@ -132,8 +132,8 @@ impl std::fmt::Debug for Contender {
 }
 
 impl Contender {
-    /// A transport's row.
-    fn of_transport(
+    /// A transport's row: for what is not in this crate, see [`main_with`](crate::main_with).
+    pub fn of_transport(
         name: &'static str,
         class: Class,
         wait: WaitMode,
