@@ -1,0 +1,232 @@
+//! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
+
+use super::document::{Figures, Report};
+use super::numbers::{bytes, figure, percent, time, whole};
+use super::rows::status;
+use super::sentences::sentences;
+use super::sheet::Sheet;
+use crate::results::Status;
+use crate::transport::Class;
+
+/// A sheet and what it says.
+#[derive(Debug)]
+pub struct Part {
+    /// The sheet.
+    pub sheet: Sheet,
+    /// Plain sentences that are made of its figures alone.
+    pub sentences: Vec<String>,
+}
+
+/// What the columns mean.
+const LEGEND_OF_ROWS: [&str; 5] = [
+    "stream: from the first send to the last verified message, by the slower of two regimes; ±: how far the interval of its median \
+     over rounds reaches.",
+    "round trip: there and back, in a closed loop: the next message waits for the answer.",
+    "one way: from the moment a message was due, at a fixed rate, in an open loop: no message waits for another one.",
+    "x pipe: how many times the messages of pipe. x limit: how many times as long as limit-memcpy (stream) or limit-line (round trip).",
+    "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+];
+const LEGEND_OF_ALL: &str = "A dash: not measured, or fewer than ten samples beyond the percentile. Classes, and spinning and sleeping, aren't ranked together.";
+
+impl Report {
+    /// Its sheets, by what the command measured.
+    pub fn parts(&self) -> Vec<Part> {
+        let sheets = match self.command.as_str() {
+            "sweep" => self.sheets_by_size(),
+            "fan" => self.sheets_by_fan(),
+            "wake" => self.sheets_by_gap(),
+            "curve" => self.sheets_by_rate(),
+            "topo" => self.sheets_by_cores(),
+            _ if self.payload.is_some() => return vec![self.part_of_payload()],
+            _ => return self.parts_by_size(),
+        };
+        let bare = |sheet| Part {
+            sheet,
+            sentences: Vec::new(),
+        };
+        sheets.into_iter().map(bare).collect()
+    }
+
+    fn parts_by_size(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for (index, &size) in self.settings.sizes.iter().enumerate() {
+            // The limits belong to every size; what carries nothing stands beside the first.
+            let belongs = |row: &&Figures| match row.class {
+                Class::Limit if row.contender != "limit-memcpy" => true,
+                Class::Notify => index == 0,
+                _ => row.size_bytes == size,
+            };
+            // Most can't be shared by several processes; they are listed below with the reason, and would fill the table with dashes.
+            let is_told =
+                |row: &&Figures| self.settings.is_plain() || row.status != Status::Unavailable;
+            let rows = self.results.iter().filter(belongs).filter(is_told);
+            let rows: Vec<&Figures> = rows.collect();
+            let messages = format!("{} messages", bytes(size));
+            parts.push(Part {
+                sheet: self.sheet_of_rows(format!("Messages of {}", bytes(size)), &rows),
+                sentences: sentences(&rows, &messages),
+            });
+        }
+        parts
+    }
+
+    fn part_of_payload(&self) -> Part {
+        let rows: Vec<&Figures> = self.results.iter().collect();
+        let title = self.payload.as_ref().map_or_else(String::new, |payload| {
+            let profile = &payload.profile;
+            format!(
+                "{} as {}: {} records, {} bytes; shortest {}, median {}, longest {} bytes",
+                payload.file,
+                payload.frame,
+                whole(Some(profile.records)),
+                whole(Some(profile.bytes)),
+                profile.len_min,
+                profile.len_median,
+                profile.len_max
+            )
+        });
+        let measured = rows.iter().filter(|row| row.status == Status::Ok).count();
+        let sentence = format!(
+            "{measured} of {} contenders delivered every record; each was compared byte for byte.",
+            rows.len()
+        );
+        Part {
+            sheet: self.sheet_of_rows(title, &rows),
+            sentences: vec![sentence],
+        }
+    }
+
+    /// What the columns mean.
+    pub fn legend(&self) -> Vec<String> {
+        let mut legend: Vec<String> = Vec::new();
+        let has_rows = !matches!(
+            self.command.as_str(),
+            "sweep" | "fan" | "wake" | "curve" | "topo"
+        );
+        if has_rows {
+            legend.extend(LEGEND_OF_ROWS.map(str::to_owned));
+            let reference = &self.settings.reference;
+            legend.push(format!(
+                "vs ref: faster or slower than {reference}; ~ no detectable difference; few: too few rounds to tell. time/ref: how often the \
+                 time of {reference}, and the interval."
+            ));
+        }
+        legend.push(LEGEND_OF_ALL.to_owned());
+        legend
+    }
+
+    /// The machine and the run, each fact with its name.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let environment = &self.environment;
+        let settings = &self.settings;
+        let clock = environment.clock;
+        let mut facts = vec![
+            ("processor", environment.cpu.clone()),
+            ("kernel", environment.kernel.clone()),
+            (
+                "cores",
+                format!(
+                    "{} of {}",
+                    list_of(&environment.measured_cores),
+                    environment.cores
+                ),
+            ),
+            (
+                "clock",
+                format!(
+                    "{} ns a reading, {} ns apart at least, {}",
+                    figure(Some(clock.read_cost_ns)),
+                    clock.granularity_ns,
+                    environment
+                        .clock_source
+                        .as_deref()
+                        .unwrap_or("source unknown")
+                ),
+            ),
+            (
+                "rounds",
+                format!(
+                    "{} of {} windows, seed {}",
+                    settings.rounds_completed,
+                    time(settings.stream_window_ns as f64),
+                    settings.seed
+                ),
+            ),
+            ("quiet", self.quiet()),
+        ];
+        if settings.has_several() && self.command != "fan" {
+            facts.push((
+                "processes",
+                format!(
+                    "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
+                    counted(settings.producers, "producer"),
+                    counted(settings.consumers, "consumer")
+                ),
+            ));
+        }
+        if self.incomplete {
+            facts.push(("INCOMPLETE", "the run was interrupted".to_owned()));
+        }
+        facts
+    }
+
+    fn quiet(&self) -> String {
+        let quietness = &self.quietness;
+        let share = quietness.ran_together_share;
+        let together = share.map_or_else(String::new, |share| {
+            format!(
+                "all running at least {} of the time where they spin, ",
+                percent(share)
+            )
+        });
+        format!(
+            "in {} s of windows {together}{} involuntary switches, {} ms stolen, {} of the sessions disturbed",
+            figure(Some(quietness.windows_ns as f64 / 1e9)),
+            whole(Some(quietness.involuntary_switches)),
+            quietness.stolen_ns / 1_000_000,
+            quietness.disturbed_sessions
+        )
+    }
+
+    /// What can be typed to measure the same again.
+    pub fn command_line(&self) -> String {
+        let mut words: Vec<&str> = vec!["bench-harness"];
+        words.extend(self.arguments.iter().map(String::as_str));
+        let seed = self.settings.seed.to_string();
+        let has_seed = |word: &&String| *word == "--seed" || word.starts_with("--seed=");
+        if !self.arguments.iter().any(|word| has_seed(&word)) {
+            words.extend(["--seed", &seed]);
+        }
+        // Arguments hold no NUL: the system wouldn't have passed them on.
+        shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+    }
+
+    /// What went wrong or couldn't be had, and which rows share that reason.
+    pub fn reasons(&self) -> Vec<(String, Vec<String>)> {
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        for row in &self.results {
+            let Some(reason) = &row.reason else { continue };
+            let (name, text) = (row.full_name(), format!("{}: {reason}", status(row)));
+            match reasons.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) if names.contains(&name) => {}
+                Some((_, names)) => names.push(name),
+                None => reasons.push((text, vec![name])),
+            }
+        }
+        reasons
+    }
+}
+
+/// As in `0 and 1` or `0, 1 and 2`.
+fn list_of(cores: &[usize]) -> String {
+    let shown: Vec<String> = cores.iter().map(ToString::to_string).collect();
+    match shown.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => shown.concat(),
+    }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
