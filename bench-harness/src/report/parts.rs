@@ -62,9 +62,11 @@ impl Report {
             let rows = self.results.iter().filter(belongs).filter(is_told);
             let rows: Vec<&Figures> = rows.collect();
             let messages = format!("{} messages", bytes(size));
+            let originals: Vec<&Figures> =
+                rows.iter().copied().filter(|row| !row.is_twin).collect();
             parts.push(Part {
                 sheet: self.sheet_of_rows(format!("Messages of {}", bytes(size)), &rows),
-                sentences: sentences(&rows, &messages),
+                sentences: sentences(&originals, &messages),
             });
         }
         parts

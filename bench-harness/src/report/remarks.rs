@@ -37,19 +37,23 @@ impl Report {
                 .iter()
                 .filter_map(|row| of(&row.versus_reference));
             let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
-            let count = |verdict| verdicts.iter().filter(|&&other| other == verdict).count();
-            let few = match count(Verdict::TooFewRounds) {
-                0 => String::new(),
-                few => format!(", of {few} too few rounds to tell"),
+            let count = |(verdict, words): (Verdict, &str)| {
+                let count = verdicts.iter().filter(|&&other| other == verdict).count();
+                (count > 0).then(|| format!("{count} {words}"))
             };
-            (!verdicts.is_empty()).then(|| {
-                format!(
-                    "{what}, {} faster, {} slower, {} without a detectable difference{few}",
-                    count(Verdict::Faster),
-                    count(Verdict::Slower),
-                    count(Verdict::NoDetectableDifference)
-                )
-            })
+            let counted: Vec<String> = [
+                (Verdict::Faster, "faster"),
+                (Verdict::Slower, "slower"),
+                (
+                    Verdict::NoDetectableDifference,
+                    "without a detectable difference",
+                ),
+                (Verdict::TooFewRounds, "with too few rounds to tell"),
+            ]
+            .into_iter()
+            .filter_map(count)
+            .collect();
+            (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
         };
         let told: Vec<String> = figures.into_iter().filter_map(of_figure).collect();
         let reference = &self.settings.reference;
@@ -147,7 +151,10 @@ impl Report {
     fn on_stalls(&self) -> Option<String> {
         let measured = |times: &Times| times.samples > 0;
         let has_trips = self.results.iter().any(|row| measured(&row.round_trip_ns));
-        let has_paced = self.results.iter().any(|row| measured(&row.paced_ns.times));
+        let has_paced = self
+            .results
+            .iter()
+            .any(|row| row.paced_ns.rate_per_second.is_some());
         match (has_trips, has_paced) {
             (true, true) => self.on_hidden_stalls(),
             (true, false) => Some(self.on_closed_loop()),

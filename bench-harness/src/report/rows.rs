@@ -93,7 +93,10 @@ static COLUMNS: [Spec; 26] = {
             Figure::Paced,
             spec(Paced, "p50", 5, |row| ns(row.paced_ns.times.p50)),
         ),
-        spec(Paced, "p99", 0, |row| ns(row.paced_ns.times.p99)),
+        spec(Paced, "p99", 0, |row| match row.paced_ns.saturated {
+            true => "saturated".to_owned(),
+            false => ns(row.paced_ns.times.p99),
+        }),
         spec(Paced, "p99.9", 12, |row| ns(row.paced_ns.times.p99_9)),
         spec(Paced, "max", 13, |row| ns(row.paced_ns.times.max)),
         spec(Paced, "vs ref", 19, |row| {
