@@ -1,7 +1,7 @@
 //! Sheets with a column for each size, rate, number of processes, gap or core.
 
 use super::document::{Figures, Report};
-use super::numbers::{NONE, bytes, figure, ns, rate, time};
+use super::numbers::{NONE, bytes, figure, ns, rate, short_time};
 use super::rows::{NOISE_SECTION, lines_by_section, status};
 use super::sheet::{Column, Line, Sheet};
 use crate::results::Status;
@@ -191,7 +191,7 @@ impl Report {
                 .filter_map(|row| row.paced_ns.rate_per_second),
         );
         let columns = rates.iter().rev().flat_map(|&rate| {
-            let gap = format!("after {} idle", time(1e9 / rate as f64));
+            let gap = format!("after {} idle", short_time(1e9 / rate as f64));
             ["p50", "p99"].map(|name| ((rate, name), Column::number(&gap, name)))
         });
         let sheet = self.matrix(&Matrix {

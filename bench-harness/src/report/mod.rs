@@ -13,6 +13,7 @@ pub mod relations;
 pub mod remarks;
 pub mod rows;
 pub mod saved;
+pub mod schema;
 pub mod sentences;
 pub mod sheet;
 pub mod table;

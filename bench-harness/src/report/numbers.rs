@@ -60,13 +60,14 @@ pub fn ns(value: Option<u64>) -> String {
     }
 }
 
-/// A share as per cent, with two digits.
+/// A share as per cent, with two digits or more. What isn't quite all isn't told as all.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
-        size if size < 0.995 => format!("{percent:.2} %"),
-        size if size < 9.95 => format!("{percent:.1} %"),
-        _ => format!("{percent:.0} %"),
+        size if size < 0.995 => format!("{percent:.2}%"),
+        size if size < 9.95 => format!("{percent:.1}%"),
+        size if size > 99.0 && size < 100.0 => format!("{:.1}%", (percent * 10.0).trunc() / 10.0),
+        _ => format!("{percent:.0}%"),
     }
 }
 
@@ -94,6 +95,30 @@ pub fn time(ns: f64) -> String {
         ns if ns < 10_000_000.0 => format!("{} µs", figure(Some(ns / 1e3))),
         ns => format!("{} ms", figure(Some(ns / 1e6))),
     }
+}
+
+/// A time in few places, as for a tick of an axis.
+pub fn short_time(ns: f64) -> String {
+    let (value, unit) = match ns {
+        ns if ns < 999.5 => (ns, "ns"),
+        ns if ns < 999_500.0 => (ns / 1e3, "µs"),
+        ns if ns < 999_500_000.0 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    let value = (value * 100.0).round() / 100.0;
+    format!("{value} {unit}")
+}
+
+/// A count in few places.
+pub fn short_count(count: f64) -> String {
+    let (value, unit) = match count {
+        count if count < 1e3 => (count, ""),
+        count if count < 1e6 => (count / 1e3, "k"),
+        count if count < 1e9 => (count / 1e6, "M"),
+        count => (count / 1e9, "G"),
+    };
+    let value = (value * 100.0).round() / 100.0;
+    format!("{value}{unit}")
 }
 
 #[cfg(test)]
@@ -136,9 +161,12 @@ mod tests {
         );
         assert_eq!(
             [0.0012, 0.021, 0.5].map(percent),
-            ["0.12 %", "2.1 %", "50 %"]
+            ["0.12%", "2.1%", "50%"]
         );
-        assert_eq!([-0.021, 0.5].map(signed_percent), ["-2.1 %", "+50 %"]);
+        assert_eq!([0.9996, 1.0].map(percent), ["99.9%", "100%"]);
+        assert_eq!([-0.021, 0.5].map(signed_percent), ["-2.1%", "+50%"]);
+        assert_eq!([312.0, 50_000.0, 1e9].map(short_time), ["312 ns", "50 µs", "1 s"]);
+        assert_eq!([312.0, 30_000.0].map(short_count), ["312", "30k"]);
         assert_eq!(time(312.0), "312 ns");
         assert_eq!(time(62_345.0), "62.3 µs");
         assert_eq!(time(12_000_000.0), "12.0 ms");

@@ -1,7 +1,7 @@
 //! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
 
 use super::document::{Figures, Report};
-use super::numbers::{bytes, figure, percent, time, whole};
+use super::numbers::{bytes, figure, percent, rate, time, whole};
 use super::rows::status;
 use super::sentences::sentences;
 use super::sheet::Sheet;
@@ -17,14 +17,24 @@ pub struct Part {
     pub sentences: Vec<String>,
 }
 
-/// What the columns mean.
-const LEGEND_OF_ROWS: [&str; 5] = [
-    "stream: from the first send to the last verified message, by the slower of two regimes; ±: how far the interval of its median \
-     over rounds reaches.",
-    "round trip: there and back, in a closed loop: the next message waits for the answer.",
-    "one way: from the moment a message was due, at a fixed rate, in an open loop: no message waits for another one.",
-    "x pipe: how many times the messages of pipe. x limit: how many times as long as limit-memcpy (stream) or limit-line (round trip).",
-    "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+/// What the columns mean, by their group or name.
+const LEGEND_OF_ROWS: [(&str, &str); 6] = [
+    (
+        "stream",
+        "stream: from the first send to the last verified message, by the slower of two regimes; ±: how far the interval of its median \
+         over rounds reaches.",
+    ),
+    ("round trip", "round trip: there and back, in a closed loop: the next message waits for the answer."),
+    (
+        "one way",
+        "one way: from the moment a message was due, at a fixed rate, in an open loop: no message waits for another one.",
+    ),
+    ("x pipe", "x pipe: how many times the messages of pipe."),
+    ("x limit", "x limit: how many times as long as limit-memcpy (stream) or limit-line (round trip)."),
+    (
+        "cost/msg",
+        "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+    ),
 ];
 const LEGEND_OF_ALL: &str = "A dash: not measured, or fewer than ten samples beyond the percentile. Classes, and spinning and sleeping, aren't ranked together.";
 
@@ -65,11 +75,22 @@ impl Report {
             let originals: Vec<&Figures> =
                 rows.iter().copied().filter(|row| !row.is_twin).collect();
             parts.push(Part {
-                sheet: self.sheet_of_rows(format!("Messages of {}", bytes(size)), &rows),
+                sheet: self.sheet_of_rows(format!("Messages of {}; {}", bytes(size), self.units()), &rows),
                 sentences: sentences(&originals, &messages),
             });
         }
         parts
+    }
+
+    /// The unit of all times, and the rate of paced messages.
+    fn units(&self) -> String {
+        let rates = self.results.iter().filter_map(|row| row.paced_ns.rate_per_second);
+        let mut rates: Vec<u64> = rates.collect();
+        rates.dedup();
+        match rates[..] {
+            [only] => format!("times in ns, one way at {} messages a second", rate(only)),
+            _ => "times in ns".to_owned(),
+        }
     }
 
     fn part_of_payload(&self) -> Part {
@@ -77,14 +98,15 @@ impl Report {
         let title = self.payload.as_ref().map_or_else(String::new, |payload| {
             let profile = &payload.profile;
             format!(
-                "{} as {}: {} records, {} bytes; shortest {}, median {}, longest {} bytes",
+                "{} as {}: {} records, {} bytes; shortest {}, median {}, longest {} bytes; {}",
                 payload.file,
                 payload.frame,
                 whole(Some(profile.records)),
                 whole(Some(profile.bytes)),
                 profile.len_min,
                 profile.len_median,
-                profile.len_max
+                profile.len_max,
+                self.units()
             )
         });
         let measured = rows.iter().filter(|row| row.status == Status::Ok).count();
@@ -100,16 +122,15 @@ impl Report {
 
     /// What the columns mean.
     pub fn legend(&self) -> Vec<String> {
-        let mut legend: Vec<String> = Vec::new();
-        let has_rows = !matches!(
-            self.command.as_str(),
-            "sweep" | "fan" | "wake" | "curve" | "topo"
-        );
-        if has_rows {
-            legend.extend(LEGEND_OF_ROWS.map(str::to_owned));
+        let parts = self.parts();
+        let columns = || parts.iter().flat_map(|part| &part.sheet.columns);
+        let has = |name: &str| columns().any(|column| column.group == name || column.name == name);
+        let told = LEGEND_OF_ROWS.iter().filter(|(name, _)| has(name));
+        let mut legend: Vec<String> = told.map(|&(_, text)| text.to_owned()).collect();
+        if has("vs ref") {
             let reference = &self.settings.reference;
             legend.push(format!(
-                "vs ref: faster or slower than {reference}; ~ no detectable difference; few: too few rounds to tell. time/ref: how often the \
+                "vs ref: faster or slower than {reference}; ~ no detectable difference; few: too few rounds to tell. time/ref: how many times the \
                  time of {reference}, and the interval."
             ));
         }

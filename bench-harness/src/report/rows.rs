@@ -31,6 +31,17 @@ enum Group {
     Cost,
 }
 
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::RoundTrip => "round trip",
+            Self::Paced => "one way",
+            Self::Cost => "cost/msg",
+        }
+    }
+}
+
 const fn spec(group: Group, name: &'static str, rank: u32, cell: fn(&Figures) -> String) -> Spec {
     Spec {
         group,
@@ -205,7 +216,7 @@ impl Report {
         let mut columns = vec![Column::text("contender")];
         columns.extend(
             COLUMNS.iter().map(|spec| {
-                Column::number(&self.group_name(spec.group), spec.name).ranked(spec.rank)
+                Column::number(spec.group.name(), spec.name).ranked(spec.rank)
             }),
         );
         columns.push(Column::text("status"));
@@ -239,25 +250,6 @@ impl Report {
             lines,
         };
         sheet.without_empty_columns()
-    }
-
-    fn group_name(&self, group: Group) -> String {
-        match group {
-            Group::Stream => "stream".to_owned(),
-            Group::RoundTrip => "round trip ns".to_owned(),
-            Group::Paced => {
-                let mut rates = self
-                    .results
-                    .iter()
-                    .filter_map(|row| row.paced_ns.rate_per_second);
-                let first = rates.next();
-                match first.filter(|&first| rates.all(|rate| rate == first)) {
-                    Some(rate) => format!("one way ns at {}/s", super::numbers::rate(rate)),
-                    None => "one way ns".to_owned(),
-                }
-            }
-            Group::Cost => "cost per message".to_owned(),
-        }
     }
 
     /// By how much a row that was entered again differed, and how far equal things may differ: two lines of so many cells. `column` says
@@ -323,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_spread_is_that_of_the_farther_end() {
-        assert_eq!(spread(&[100.0, 90.0, 105.0]), "10 %");
+        assert_eq!(spread(&[100.0, 90.0, 105.0]), "10%");
         assert_eq!(spread(&[100.0]), "-");
         assert_eq!(spread(&[]), "-");
     }

@@ -19,48 +19,32 @@ impl Report {
         }
         for part in self.parts() {
             let drawn = draw(&part.sheet, layout.table);
-            writeln!(
-                out,
-                "\n{}\n{}",
-                layout.paragraph(&part.sheet.title),
-                drawn.text
-            )?;
+            let title = layout.paragraph(&part.sheet.title);
+            write!(out, "\n{title}\n{}", drawn.text)?;
             if !drawn.left_out.is_empty() {
-                let left_out = drawn.left_out.join(", ");
-                let note = format!("No room for: {left_out}. --wide shows all.");
-                writeln!(out, "{}\n", layout.paragraph(&note))?;
+                let note = format!("No room for: {}. --wide shows all.", drawn.left_out);
+                writeln!(out, "\n{}", layout.paragraph(&note))?;
             }
-            for sentence in part.sentences {
-                writeln!(out, "{}", layout.paragraph(&sentence))?;
-            }
+            paragraphs(layout, &part.sentences, &mut out)?;
         }
-        for remark in self.remarks() {
-            writeln!(out, "{}", layout.paragraph(&remark))?;
-        }
-        writeln!(out)?;
-        for line in self.legend() {
-            writeln!(out, "{}", layout.paragraph(&line))?;
-        }
-        self.write_notes(layout, &mut out)?;
+        paragraphs(layout, &self.remarks(), &mut out)?;
+        paragraphs(layout, &self.legend(), &mut out)?;
+        let told = |(reason, names): (String, Vec<String>)| format!("{}: {reason}", names.join(", "));
+        let reasons: Vec<String> = self.reasons().into_iter().map(told).collect();
+        paragraphs(layout, &reasons, &mut out)?;
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
+        paragraphs(layout, &warnings.collect::<Vec<_>>(), &mut out)?;
         out.flush()
     }
+}
 
-    fn write_notes(&self, layout: Layout, out: &mut impl Write) -> io::Result<()> {
-        for (index, (reason, names)) in self.reasons().into_iter().enumerate() {
-            let gap = if index == 0 { "\n" } else { "" };
-            let note = format!("{}: {reason}", names.join(", "));
-            writeln!(out, "{gap}{}", layout.paragraph(&note))?;
-        }
-        for (index, warning) in self.warnings.iter().enumerate() {
-            let gap = if index == 0 { "\n" } else { "" };
-            writeln!(
-                out,
-                "{gap}{}",
-                layout.paragraph(&format!("warning: {warning}"))
-            )?;
-        }
-        Ok(())
+/// Paragraphs behind an empty line.
+fn paragraphs(layout: Layout, all: &[String], out: &mut impl Write) -> io::Result<()> {
+    for (index, text) in all.iter().enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{}", layout.paragraph(text))?;
     }
+    Ok(())
 }
 
 /// A table without lines, for lists.

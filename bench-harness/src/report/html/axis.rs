@@ -95,11 +95,11 @@ impl Axis {
     pub fn tail(title: &str, highest: f64) -> Self {
         let shares = [
             (0.0, "0"),
-            (0.9, "90 %"),
-            (0.99, "99 %"),
-            (0.999, "99.9 %"),
-            (0.9999, "99.99 %"),
-            (0.99999, "99.999 %"),
+            (0.9, "90%"),
+            (0.99, "99%"),
+            (0.999, "99.9%"),
+            (0.9999, "99.99%"),
+            (0.99999, "99.999%"),
         ];
         let high = Scale::Tail.of(highest).max(1.0);
         let shown = shares
@@ -146,32 +146,9 @@ fn plain(value: f64) -> String {
     }
 }
 
-/// A time as a tick: short, and the same wherever it stands.
-pub fn short_time(ns: f64) -> String {
-    let (value, unit) = match ns {
-        ns if ns < 999.5 => (ns, "ns"),
-        ns if ns < 999_500.0 => (ns / 1e3, "µs"),
-        ns if ns < 999_500_000.0 => (ns / 1e6, "ms"),
-        ns => (ns / 1e9, "s"),
-    };
-    let value = (value * 100.0).round() / 100.0;
-    format!("{value} {unit}")
-}
-
-/// A count as a tick: with k, M, G.
-pub fn short_count(count: f64) -> String {
-    let (value, unit) = match count {
-        count if count < 1e3 => (count, ""),
-        count if count < 1e6 => (count / 1e3, "k"),
-        count if count < 1e9 => (count / 1e6, "M"),
-        count => (count / 1e9, "G"),
-    };
-    let value = (value * 100.0).round() / 100.0;
-    format!("{value}{unit}")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::numbers::{short_count, short_time};
     use super::*;
 
     #[test]
@@ -208,8 +185,6 @@ mod tests {
             .map(|(_, t)| t)
             .collect();
         assert_eq!(texts, ["0", "5", "10", "15", "20"]);
-        assert_eq!(short_time(50_000.0), "50 µs");
-        assert_eq!(short_count(30_000.0), "30k");
     }
 
     #[test]

@@ -10,11 +10,11 @@ use maud::{Markup, html};
 use super::axis::Axis;
 
 const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 66.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 74.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 46.0;
+const BOTTOM: f64 = 50.0;
 
 /// How many colours there are; further series have the same ones with dashes.
 const COLOURS: usize = 8;
@@ -187,8 +187,8 @@ pub struct Bar {
 
 /// Bars below each other, all from zero, with intervals.
 pub fn bars(title: &str, unit: &str, all: &[Bar]) -> Markup {
-    const ROW: f64 = 36.0;
-    const ROOM_FOR_VALUE: f64 = 92.0;
+    const ROW: f64 = 40.0;
+    const ROOM_FOR_VALUE: f64 = 96.0;
     let highest = all
         .iter()
         .map(|bar| bar.value.max(bar.interval.1))
@@ -204,12 +204,12 @@ pub fn bars(title: &str, unit: &str, all: &[Bar]) -> Markup {
                     @let (low, high) = (bar.interval.0.max(0.0) * scale, bar.interval.1 * scale);
                     @let end = (bar.value * scale).max(high);
                     g class=(bar.style.classes()) {
-                        text x="0" y=(format!("{:.1}", top + 13.0)) { (bar.name) }
-                        rect class="bar" x="0" y=(format!("{:.1}", top + 18.0)) height="12" width=(format!("{:.1}", (bar.value * scale).max(1.0))) {}
+                        text x="0" y=(format!("{:.1}", top + 15.0)) { (bar.name) }
+                        rect class="bar" x="0" y=(format!("{:.1}", top + 21.0)) height="12" width=(format!("{:.1}", (bar.value * scale).max(1.0))) {}
                         @if high > low {
-                            path class="whisker" d=(format!("M{low:.1} {0:.1}v6m0 -3H{high:.1}m0 -3v6", top + 21.0)) {}
+                            path class="whisker" d=(format!("M{low:.1} {0:.1}v6m0 -3H{high:.1}m0 -3v6", top + 24.0)) {}
                         }
-                        text class="value" x=(format!("{:.1}", end + 6.0)) y=(format!("{:.1}", top + 28.5)) { (bar.shown) }
+                        text class="value" x=(format!("{:.1}", end + 6.0)) y=(format!("{:.1}", top + 32.0)) { (bar.shown) }
                     }
                 }
             }

@@ -94,6 +94,7 @@ impl Report {
                 h3 { (part.sheet.title) }
                 (table(&part.sheet))
             }
+            p class="note" { "Every column is here: a table that is wider than the page scrolls sideways." }
             @let reasons = self.reasons();
             @if !reasons.is_empty() {
                 h3 { "What has no figures" }
@@ -200,7 +201,7 @@ fn table(sheet: &Sheet) -> Markup {
                 tbody {
                     @for line in &sheet.lines {
                         @match line {
-                            Line::Section(name) => tr { th { (name) } @if sheet.columns.len() > 1 { td colspan=(sheet.columns.len() - 1) {} } },
+                            Line::Section(name) => tr { th colspan=(sheet.columns.len()) { span { (name) } } },
                             Line::Cells(cells) => tr {
                                 @for (index, cell) in cells.iter().enumerate() {
                                     td class=(if is_told(cell) { format!("{} told", class(index)) } else { class(index) }) { (cell) }

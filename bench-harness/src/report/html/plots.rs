@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use super::super::document::{Figures, Report, Times};
-use super::super::numbers::{bytes, figure, time};
+use super::super::numbers::{bytes, figure, short_count, short_time, time};
 use super::super::rows::{section_name, sections};
-use super::axis::{Axis, short_count, short_time};
+use super::axis::Axis;
 use super::chart::{Bar, Series, Style, bars, lines};
 use crate::results::Status;
+use crate::stats::median_interval;
 use crate::stats::verdict::COVERAGE;
-use crate::stats::{median, median_interval};
 use crate::transport::{Class, WaitMode};
 
 /// Rows that may stand beside each other.
@@ -132,7 +132,7 @@ impl Report {
                 .flatten()
                 .map(|&ns| ns as f64)
                 .collect();
-            let value = median(&rounds)?;
+            let value = row.round_trip_ns.p50? as f64;
             let interval = median_interval(&rounds, COVERAGE)?;
             Some(Bar {
                 name: self.label(row),
@@ -150,7 +150,7 @@ impl Report {
                 .collect();
             bars(&panel.name, "median round trip", &all)
         };
-        let shown = self.panels(|row| row.round_trip_ns.rounds.iter().any(Option::is_some));
+        let shown = self.panels(|row| row.round_trip_ns.p50.is_some());
         Group {
             title: "Round trips: the median",
             note: "Shorter is better. There and back; the line across the end of a bar is the interval of the median over rounds.",
