@@ -62,6 +62,10 @@ pub enum Command {
     Wake(Box<WakeArgs>),
     /// Measure the round trip between each pair of cores
     Topo(Box<CommonArgs>),
+    /// Do what `run` does, and save the results
+    Save(Box<SaveArgs>),
+    /// Show saved results again
+    Report(ReportArgs),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
     /// Look for what disturbs figures on this machine or keeps contenders from running; changes nothing
@@ -84,6 +88,57 @@ pub enum Output {
     Table,
     /// One object for programs.
     Json,
+    /// A line for each figure of each window, for spreadsheets and data frames.
+    Csv,
+    /// Markdown with the tables of GitHub.
+    Md,
+}
+
+/// How a list looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListOutput {
+    /// For people.
+    Table,
+    /// One object for programs.
+    Json,
+}
+
+/// How the report looks, and where it goes beside standard output.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// How the report looks
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// All columns of the table, however wide it is
+    #[arg(long)]
+    pub wide: bool,
+
+    /// Write a page with plots to this file as well: it needs no network and no scripts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// The options of `save`.
+#[derive(Debug, Clone, Args)]
+pub struct SaveArgs {
+    /// Where to; what is there is replaced only by complete results
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What is measured.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The options of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Results that were saved, or written with `--output json`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How the report looks.
+    #[command(flatten)]
+    pub view: ViewArgs,
 }
 
 /// How many processes there are on each side of a link.
@@ -264,13 +319,13 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["payload", "size", "plant_fault"])]
     pub workload: Option<Workload>,
 
-    /// How the report looks
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    /// How the report looks.
+    #[command(flatten)]
+    pub view: ViewArgs,
 
-    /// All columns of the table, however wide it is
-    #[arg(long)]
-    pub wide: bool,
+    /// Save the results to this file as well, for `report` and `compare`; what is there is replaced only by complete results
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
 
     /// Refuse to measure where the machine makes the figures meaningless (what `doctor` calls FAIL)
     #[arg(long)]
@@ -317,8 +372,8 @@ pub struct ListArgs {
     pub consumers: u32,
 
     /// How the list looks
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value_t = ListOutput::Table)]
+    pub output: ListOutput,
 }
 
 /// The options of `completions`.
