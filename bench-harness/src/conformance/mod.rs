@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod content;
 mod ends;
 mod questions;
 
