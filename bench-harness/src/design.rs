@@ -368,15 +368,10 @@ mod tests {
                 });
                 let window = budget.window(&rows, budget.rounds);
                 assert!(window >= Budget::SHORTEST && window <= Budget::LONGEST);
-                let windows: u32 = rows.iter().map(|row| row.wanted.windows()).sum();
                 let rounds = budget.rounds(&rows);
                 assert_eq!(rounds, budget.rounds);
-                let total = (window * windows).mul_f64(Budget::WITH_TRIALS) * budget.rounds
-                    + Budget::OVERHEAD * 2 * rows.len() as u32 * budget.rounds;
-                assert!(
-                    total <= budget.sessions + Duration::from_millis(2),
-                    "{total:?}"
-                );
+                let total = Budget::round(&rows, window) * rounds;
+                assert!(total <= budget.sessions, "{total:?}");
             }
         }
     }

@@ -22,6 +22,8 @@ pub mod protocol_mpmc {}
 pub mod protocols {}
 #[doc = include_str!("../recovery.md")]
 pub mod recovery {}
+#[doc = include_str!("../workloads.md")]
+pub mod workloads {}
 
 #[cfg(test)]
 mod tests {

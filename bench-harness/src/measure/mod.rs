@@ -15,6 +15,8 @@ pub mod pacing;
 pub mod pattern;
 pub mod planted;
 pub mod schedule;
+#[cfg(test)]
+mod simulated;
 pub mod source;
 pub mod station;
 pub mod usage;

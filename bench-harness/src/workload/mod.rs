@@ -154,12 +154,12 @@ mod tests {
 
     /// The numbers of `docs/workloads.md`.
     const CHECKSUMS: [(Kind, u64, u32); 6] = [
-        (Kind::Ticks, 1, 0),
-        (Kind::Ticks, 2, 0),
-        (Kind::Logs, 1, 0),
-        (Kind::Logs, 2, 0),
-        (Kind::Video, 1, 0),
-        (Kind::Video, 2, 0),
+        (Kind::Ticks, 1, 0xef2b_9c94),
+        (Kind::Ticks, 2, 0x5dd1_2971),
+        (Kind::Logs, 1, 0x6b3a_6808),
+        (Kind::Logs, 2, 0x99f0_a357),
+        (Kind::Video, 1, 0x1be2_5ddb),
+        (Kind::Video, 2, 0xd460_45cd),
     ];
 
     #[test]
