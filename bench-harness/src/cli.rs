@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use parse_size::Config as SizeParser;
 
 use crate::doctor::DoctorArgs;
@@ -13,6 +13,10 @@ use crate::job::Fault;
 use crate::measure::schedule::Arrivals;
 use crate::payload::Frame;
 use crate::workload::Workload;
+
+mod view;
+
+pub use view::{ListOutput, Output, ReportArgs, SaveArgs, ViewArgs};
 
 /// The hidden subcommand of a measured process.
 pub const SIDE_COMMAND: &str = "side";
@@ -62,6 +66,10 @@ pub enum Command {
     Wake(Box<WakeArgs>),
     /// Measure the round trip between each pair of cores
     Topo(Box<CommonArgs>),
+    /// Do what `run` does, and save the results
+    Save(Box<SaveArgs>),
+    /// Show saved results again
+    Report(ReportArgs),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
     /// Look for what disturbs figures on this machine or keeps contenders from running; changes nothing
@@ -75,15 +83,6 @@ pub enum Command {
     /// Be one of the measured processes
     #[command(name = SIDE_COMMAND, hide = true)]
     Side,
-}
-
-/// How the report looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// One object for programs.
-    Json,
 }
 
 /// How many processes there are on each side of a link.
@@ -264,13 +263,13 @@ pub struct CommonArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["payload", "size", "plant_fault"])]
     pub workload: Option<Workload>,
 
-    /// How the report looks
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    /// How the report looks.
+    #[command(flatten)]
+    pub view: ViewArgs,
 
-    /// All columns of the table, however wide it is
-    #[arg(long)]
-    pub wide: bool,
+    /// Save the results to this file as well, for `report` and `compare`; what is there is replaced only by complete results
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
 
     /// Refuse to measure where the machine makes the figures meaningless (what `doctor` calls FAIL)
     #[arg(long)]
@@ -317,8 +316,8 @@ pub struct ListArgs {
     pub consumers: u32,
 
     /// How the list looks
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value_t = ListOutput::Table)]
+    pub output: ListOutput,
 }
 
 /// The options of `completions`.

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod conformance;
+pub mod deliver;
 pub mod design;
 pub mod doctor;
 pub mod entry;
@@ -31,12 +32,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, CommonArgs, CompletionsArgs, ListArgs, Output};
+use cli::{Cli, Command, CommonArgs, CompletionsArgs, ListArgs, ListOutput, ReportArgs, SaveArgs};
 use design::Design;
 use fan::Fan;
 use machine::Environment;
 use report::document::Report;
-use report::{Occasion, list};
+use report::{Occasion, list, saved};
 use results::Status;
 use runner::campaign::Campaign;
 use runner::interrupt::Interrupt;
@@ -71,6 +72,8 @@ pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
     let cli = Cli::parse();
     let code = match &cli.command {
         Some(Command::Side) => return runner::side::main(),
+        Some(Command::Save(args)) => save(args),
+        Some(Command::Report(args)) => show(args),
         Some(Command::List(args)) => print_list(args),
         Some(Command::Doctor(args)) => doctor::main(args),
         Some(Command::Completions(args)) => print_completions(args),
@@ -115,8 +118,8 @@ fn print_list(args: &ListArgs) -> u8 {
     });
     let out = io::stdout().lock();
     let result = match args.output {
-        Output::Table => list::write_table(&listed, out),
-        Output::Json => list::write_json(&listed, out),
+        ListOutput::Table => list::write_table(&listed, out),
+        ListOutput::Json => list::write_json(&listed, out),
     };
     written("the list", result)
 }
@@ -160,20 +163,26 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         }
     };
     let report = conduct(&plan, interrupt);
-    let out = io::stdout().lock();
-    let result = match args.output {
-        Output::Table => report.write_table(out),
-        Output::Json => {
-            report
-                .warnings
-                .iter()
-                .for_each(|warning| eprintln!("warning: {warning}"));
-            report.write_json(out)
-        }
-    };
-    match written("the report", result) {
-        0 => conclude(&report, args.require_all),
-        code => code,
+    match deliver::deliver(&report, &args.view, args.save.as_deref()) {
+        Ok(()) => conclude(&report, args.require_all),
+        Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
+    }
+}
+
+/// `save` is `run` with a place for its results.
+fn save(args: &SaveArgs) -> u8 {
+    let mut run = args.run.clone();
+    run.common.save = Some(args.file.clone());
+    measure((&run).into(), &run.common)
+}
+
+/// Shows saved results again.
+fn show(args: &ReportArgs) -> u8 {
+    let shown =
+        saved::load(&args.file).and_then(|report| deliver::deliver(&report, &args.view, None));
+    match shown {
+        Ok(()) => 0,
+        Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
     }
 }
 

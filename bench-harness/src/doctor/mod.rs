@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use crate::cli::Output;
+use crate::cli::ListOutput;
 use crate::clock::ClockProfile;
 use crate::fan::Fan;
 use crate::machine::{allowed_cores, siblings};
@@ -52,8 +52,8 @@ pub struct DoctorArgs {
     pub cpus: Option<Vec<usize>>,
 
     /// How the findings look
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value_t = ListOutput::Table)]
+    pub output: ListOutput,
 
     /// Print a shell script that an administrator might run, made of the findings; nothing is run
     #[arg(long, conflicts_with = "output")]
@@ -79,8 +79,8 @@ pub fn main(args: &DoctorArgs) -> u8 {
     let out = io::stdout().lock();
     let written = match args.output {
         _ if args.fix_script => script::write(&findings, out),
-        Output::Table => show::write_table(&findings, out),
-        Output::Json => show::write_json(&findings, out),
+        ListOutput::Table => show::write_table(&findings, out),
+        ListOutput::Json => show::write_json(&findings, out),
     };
     match written {
         Err(error) => {

@@ -1,13 +1,24 @@
 //! The report: one set of figures, told as a table or as JSON.
 
+pub mod csv;
 pub mod document;
 pub mod figures;
+pub mod html;
 pub mod list;
+pub mod markdown;
+pub mod matrix;
 pub mod numbers;
+pub mod parts;
 pub mod relations;
+pub mod remarks;
+pub mod rows;
+pub mod saved;
+pub mod schema;
 pub mod sent;
 pub mod sentences;
+pub mod sheet;
 pub mod table;
+pub mod terminal;
 
 use std::io::{self, Write};
 

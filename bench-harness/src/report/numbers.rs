@@ -51,6 +51,43 @@ pub fn bytes(size: usize) -> String {
     }
 }
 
+/// Whole nanoseconds; what would need more than nine places is told in milliseconds.
+pub fn ns(value: Option<u64>) -> String {
+    const PLAIN_MAX: u64 = 9_999_999;
+    match value {
+        Some(ns) if ns > PLAIN_MAX => format!("{} ms", figure(Some(ns as f64 / 1e6))),
+        value => whole(value),
+    }
+}
+
+/// A share as per cent, with two digits or more. What isn't quite all isn't told as all.
+pub fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent.abs() {
+        size if size < 0.995 => format!("{percent:.2}%"),
+        size if size < 9.95 => format!("{percent:.1}%"),
+        size if size > 99.0 && size < 100.0 => format!("{:.1}%", (percent * 10.0).trunc() / 10.0),
+        _ => format!("{percent:.0}%"),
+    }
+}
+
+/// The same with its sign.
+pub fn signed_percent(share: f64) -> String {
+    let sign = if share < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", percent(share.abs()))
+}
+
+/// A rate as it can be given to `--rate`.
+pub fn rate(rate: u64) -> String {
+    const K: u64 = 1_000;
+    const M: u64 = 1_000_000;
+    match rate {
+        rate if rate >= M && rate.is_multiple_of(M) => format!("{}M", rate / M),
+        rate if rate >= K && rate.is_multiple_of(K) => format!("{}k", rate / K),
+        rate => rate.to_string(),
+    }
+}
+
 /// Nanoseconds in the unit that reads best.
 pub fn time(ns: f64) -> String {
     match ns {
@@ -58,6 +95,30 @@ pub fn time(ns: f64) -> String {
         ns if ns < 10_000_000.0 => format!("{} µs", figure(Some(ns / 1e3))),
         ns => format!("{} ms", figure(Some(ns / 1e6))),
     }
+}
+
+/// A time in few places, as for a tick of an axis.
+pub fn short_time(ns: f64) -> String {
+    let (value, unit) = match ns {
+        ns if ns < 999.5 => (ns, "ns"),
+        ns if ns < 999_500.0 => (ns / 1e3, "µs"),
+        ns if ns < 999_500_000.0 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    let value = (value * 100.0).round() / 100.0;
+    format!("{value} {unit}")
+}
+
+/// A count in few places.
+pub fn short_count(count: f64) -> String {
+    let (value, unit) = match count {
+        count if count < 1e3 => (count, ""),
+        count if count < 1e6 => (count / 1e3, "k"),
+        count if count < 1e9 => (count / 1e6, "M"),
+        count => (count / 1e9, "G"),
+    };
+    let value = (value * 100.0).round() / 100.0;
+    format!("{value}{unit}")
 }
 
 #[cfg(test)]
@@ -90,6 +151,22 @@ mod tests {
             ("64 B".into(), "4 KiB".into(), "1 MiB".into())
         );
         assert_eq!(bytes(1025), "1025 B");
+        assert_eq!(
+            [12, 1_500, 10_000, 3_000_000].map(rate),
+            ["12", "1500", "10k", "3M"]
+        );
+        assert_eq!(
+            [Some(9_999_999), Some(48_123_456), None].map(ns),
+            ["9,999,999", "48.1 ms", "-"]
+        );
+        assert_eq!([0.0012, 0.021, 0.5].map(percent), ["0.12%", "2.1%", "50%"]);
+        assert_eq!([0.9996, 1.0].map(percent), ["99.9%", "100%"]);
+        assert_eq!([-0.021, 0.5].map(signed_percent), ["-2.1%", "+50%"]);
+        assert_eq!(
+            [312.0, 50_000.0, 1e9].map(short_time),
+            ["312 ns", "50 µs", "1 s"]
+        );
+        assert_eq!([312.0, 30_000.0].map(short_count), ["312", "30k"]);
         assert_eq!(time(312.0), "312 ns");
         assert_eq!(time(62_345.0), "62.3 µs");
         assert_eq!(time(12_000_000.0), "12.0 ms");

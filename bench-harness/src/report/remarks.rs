@@ -1,0 +1,241 @@
+//! What the report says about the whole run in plain sentences: the noise, the verdicts, and what a kind of measurement can't see.
+
+use super::document::{Figures, Report, Times, Versus};
+use super::numbers::{figure, percent, time};
+use crate::stats::noise::{Figure, Waiting};
+use crate::stats::{Comparison, Verdict};
+
+/// A latency at a fixed rate is called far above the round trip's when it is so many times as long,
+const FAR_ABOVE: f64 = 10.0;
+/// and at least so much longer, in nanoseconds: less than that is the price of sleeping between messages.
+const FAR_ABOVE_NS: u64 = 1_000_000;
+/// So many examples are named.
+const EXAMPLES_MAX: usize = 3;
+
+impl Report {
+    /// All remarks, in the order of the table.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.on_verdicts();
+        remarks.extend(self.on_noise());
+        remarks.extend(self.on_disturbances());
+        remarks.extend(self.on_plants());
+        remarks.extend(self.on_stalls());
+        remarks
+    }
+
+    /// How many are faster and slower than the reference.
+    fn on_verdicts(&self) -> Vec<String> {
+        type Of = fn(&Versus) -> Option<&Comparison>;
+        let figures: [(&str, Of); 3] = [
+            ("in streams", |versus| versus.stream.as_ref()),
+            ("in round trips", |versus| versus.round_trip.as_ref()),
+            ("at a fixed rate", |versus| versus.paced.as_ref()),
+        ];
+        let of_figure = |(what, of): (&str, Of)| {
+            let all = self
+                .results
+                .iter()
+                .filter_map(|row| of(&row.versus_reference));
+            let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
+            let count = |(verdict, words): (Verdict, &str)| {
+                let count = verdicts.iter().filter(|&&other| other == verdict).count();
+                (count > 0).then(|| format!("{count} {words}"))
+            };
+            let counted: Vec<String> = [
+                (Verdict::Faster, "faster"),
+                (Verdict::Slower, "slower"),
+                (
+                    Verdict::NoDetectableDifference,
+                    "without a detectable difference",
+                ),
+                (Verdict::TooFewRounds, "with too few rounds to tell"),
+            ]
+            .into_iter()
+            .filter_map(count)
+            .collect();
+            (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
+        };
+        let told: Vec<String> = figures.into_iter().filter_map(of_figure).collect();
+        let reference = &self.settings.reference;
+        let sentence = format!("Compared with {reference}: {}.", told.join("; "));
+        if told.is_empty() {
+            Vec::new()
+        } else {
+            vec![sentence]
+        }
+    }
+
+    /// How far equal things differed, and whether that was inside the floor.
+    fn on_noise(&self) -> Vec<String> {
+        let of = |waiting| {
+            let mut parts = Vec::new();
+            for noise in self
+                .noise
+                .iter()
+                .filter(|noise| noise.kind.waiting == waiting)
+            {
+                let what = match noise.kind.figure {
+                    Figure::Stream => "streams",
+                    Figure::RoundTrip => "round trips",
+                    Figure::Paced => "latency at a fixed rate",
+                };
+                let held = if noise.holds_its_own {
+                    "inside"
+                } else {
+                    "OUTSIDE"
+                };
+                parts.push(format!(
+                    "{what} by {}, {held} the floor of {}",
+                    percent((noise.floor.ratio - 1.0).abs()),
+                    percent(noise.floor.half_width)
+                ));
+            }
+            let name = self
+                .noise
+                .iter()
+                .find(|noise| noise.kind.waiting == waiting)?;
+            let what = match waiting {
+                Waiting::Spins => "spins",
+                Waiting::Sleeps => "may sleep",
+            };
+            Some(format!(
+                "Noise: {}, which {what}, was entered twice and differed from itself: {}. No difference smaller than the noise is \
+                 called one.",
+                name.contender,
+                parts.join("; ")
+            ))
+        };
+        [Waiting::Spins, Waiting::Sleeps]
+            .into_iter()
+            .filter_map(of)
+            .collect()
+    }
+
+    fn on_disturbances(&self) -> Option<String> {
+        let quietness = &self.quietness;
+        let repeated = match quietness.repeated_sessions {
+            0 => "none of them could be measured once more in time".to_owned(),
+            count if count == quietness.disturbed_sessions => {
+                "all were measured once more, and both count".to_owned()
+            }
+            count => format!("{count} of them were measured once more, and both count"),
+        };
+        (quietness.disturbed_sessions > 0).then(|| {
+            format!(
+                "{} sessions lost a core to other work or to the hypervisor and are marked; {repeated}.",
+                quietness.disturbed_sessions
+            )
+        })
+    }
+
+    /// What went wrong on purpose.
+    fn on_plants(&self) -> Vec<String> {
+        let settings = &self.settings;
+        let mut remarks = Vec::new();
+        if settings.planted_stall_ns > 0 {
+            remarks.push(format!(
+                "PLANTED: each receiver did nothing for {} once in each window (--plant-stall).",
+                time(settings.planted_stall_ns as f64)
+            ));
+        }
+        if settings.planted_delay_ns > 0 {
+            remarks.push(format!(
+                "PLANTED: each send took {} longer (--plant-delay).",
+                time(settings.planted_delay_ns as f64)
+            ));
+        }
+        remarks
+    }
+
+    /// What closed loops don't show.
+    fn on_stalls(&self) -> Option<String> {
+        let measured = |times: &Times| times.samples > 0;
+        let has_trips = self.results.iter().any(|row| measured(&row.round_trip_ns));
+        let has_paced = self
+            .results
+            .iter()
+            .any(|row| row.paced_ns.rate_per_second.is_some());
+        match (has_trips, has_paced) {
+            (true, true) => self.on_hidden_stalls(),
+            (true, false) => Some(self.on_closed_loop()),
+            _ => None,
+        }
+    }
+
+    /// A closed loop alone.
+    fn on_closed_loop(&self) -> String {
+        let trips = self.results.iter().map(|row| (row, &row.round_trip_ns));
+        let longest = trips
+            .filter_map(|(row, times)| Some((row, times, times.max?)))
+            .max_by_key(|&(.., max)| max);
+        let example = longest.map_or_else(String::new, |(row, times, max)| {
+            format!(
+                " The longest here, {} of {}, is one sample of {}.",
+                time(max as f64),
+                row.full_name(),
+                super::numbers::whole(Some(times.samples))
+            )
+        });
+        format!(
+            "Round trips are a closed loop: the next message waits for the answer, so a stall delays one sample, however many messages would \
+             have been due meanwhile.{example} `paced` shows what they would have waited."
+        )
+    }
+
+    /// Rows whose latency at a fixed rate is far above that of their round trips.
+    fn on_hidden_stalls(&self) -> Option<String> {
+        let mut found: Vec<(f64, String)> = self
+            .results
+            .iter()
+            .filter(|row| !row.is_twin)
+            .filter_map(hidden_stall)
+            .collect();
+        found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let both = |row: &&Figures| row.round_trip_ns.samples > 0 && row.paced_ns.times.samples > 0;
+        let all = self
+            .results
+            .iter()
+            .filter(|row| !row.is_twin)
+            .filter(both)
+            .count();
+        let count = found.len();
+        let examples: Vec<String> = found
+            .into_iter()
+            .take(EXAMPLES_MAX)
+            .map(|(_, example)| example)
+            .collect();
+        (count > 0).then(|| {
+            format!(
+                "A closed loop hides stalls: of {all} contenders measured both ways {count} had a tail at a fixed rate far above that of their \
+                 round trips, where a stall delays one sample and not all the messages that were due: {}.",
+                examples.join("; ")
+            )
+        })
+    }
+}
+
+/// The first percentile at which a row's latency at a fixed rate is far above that of its round trips: how many times, and in words.
+fn hidden_stall(row: &Figures) -> Option<(f64, String)> {
+    let (open, closed) = (&row.paced_ns.times, &row.round_trip_ns);
+    let shares = [
+        ("p50", open.p50, closed.p50),
+        ("p90", open.p90, closed.p90),
+        ("p99", open.p99, closed.p99),
+        ("p99.9", open.p99_9, closed.p99_9),
+    ];
+    let far = shares.into_iter().find_map(|(name, open, closed)| {
+        let (open, closed) = (open?, closed?);
+        let times = open as f64 / closed.max(1) as f64;
+        let is_far = times > FAR_ABOVE && open > closed + FAR_ABOVE_NS;
+        is_far.then_some((name, open, closed, times))
+    });
+    let (name, open, closed, times) = far?;
+    let text = format!(
+        "{} {name} {} against {} ({} times)",
+        row.full_name(),
+        time(open as f64),
+        time(closed as f64),
+        figure(Some(times))
+    );
+    Some((times, text))
+}

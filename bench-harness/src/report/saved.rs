@@ -1,0 +1,118 @@
+//! Results in files: written whole or not at all, and read again.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{SigSet, Signal};
+use serde_json::Value;
+use tempfile::Builder;
+
+use super::document::{Report, SCHEMA};
+
+/// Saves a report. An incomplete one doesn't replace what is there: it goes beside it, and the answer says where.
+///
+/// # Errors
+/// One sentence, with the file and what the system says.
+pub fn store(report: &Report, file: &Path) -> Result<Option<PathBuf>, String> {
+    let mut text = Vec::new();
+    report
+        .write_json(&mut text)
+        .map_err(|error| format!("the results can't be written as JSON: {error}"))?;
+    if report.incomplete && file.is_file() {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".incomplete");
+        let beside = PathBuf::from(name);
+        write_whole(&beside, &text)?;
+        return Ok(Some(beside));
+    }
+    write_whole(file, &text)?;
+    Ok(None)
+}
+
+/// Writes a file such that it is there whole or, on any failure, as it was before: under another name beside it first. What isn't a regular
+/// file (a terminal, a pipe) is written to directly.
+///
+/// # Errors
+/// One sentence, with the file and what the system says.
+pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
+    let told = |error: io::Error| {
+        format!(
+            "{} can't be written: {error}; choose another place",
+            file.display()
+        )
+    };
+    hold_size_signal();
+    // A link stays a link: what it leads to is replaced.
+    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+        let mut open = OpenOptions::new().write(true).open(&target).map_err(told)?;
+        return open.write_all(content).map_err(told);
+    }
+    replace(&target, content).map_err(told)
+}
+
+fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
+    // As far as the user's mask allows, like any new file.
+    const MODE: u32 = 0o666;
+    let directory = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let mut temporary = Builder::new()
+        .prefix(".bench-harness-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(MODE))
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        .map_err(bare)?;
+    temporary.write_all(content).map_err(bare)?;
+    temporary.as_file().sync_all()?;
+    // Dropped on the way out of a failure, the temporary file removes itself.
+    temporary.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What the system says, without the name of the temporary file.
+fn bare(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::from(error.kind()),
+    }
+}
+
+/// A limit of the size of files is to be told as an error, and not to end the program by a signal.
+fn hold_size_signal() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGXFSZ);
+    // Where it can't be held the system acts as it always does.
+    let _ = set.thread_block();
+}
+
+/// Reads results.
+///
+/// # Errors
+/// One sentence: the file can't be read, isn't ours, or is of another version.
+pub fn load(file: &Path) -> Result<Report, String> {
+    let shown = file.display();
+    let text =
+        fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}"))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        format!("{shown} holds no results of bench-harness: it is no JSON ({error}); give a file from --save or --output json")
+    })?;
+    match value.get("schema").and_then(Value::as_str) {
+        Some(SCHEMA) => {}
+        Some(schema) => {
+            return Err(format!(
+                "{shown} has the schema '{schema}', and this version reads {SCHEMA}; measure again, or use the version that wrote it"
+            ));
+        }
+        None => {
+            return Err(format!(
+                "{shown} holds no results of bench-harness: it names no schema; give a file from --save or --output json"
+            ));
+        }
+    }
+    // Read from the text once more, which names the line of what is wrong.
+    serde_json::from_str(&text)
+        .map_err(|error| format!("{shown} isn't whole, or was changed: {error}; measure again"))
+}
