@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use parse_size::Config as SizeParser;
 
 use crate::doctor::DoctorArgs;
@@ -13,6 +13,10 @@ use crate::job::Fault;
 use crate::measure::schedule::Arrivals;
 use crate::payload::Frame;
 use crate::workload::Workload;
+
+mod view;
+
+pub use view::{ListOutput, Output, ReportArgs, SaveArgs, ViewArgs};
 
 /// The hidden subcommand of a measured process.
 pub const SIDE_COMMAND: &str = "side";
@@ -79,66 +83,6 @@ pub enum Command {
     /// Be one of the measured processes
     #[command(name = SIDE_COMMAND, hide = true)]
     Side,
-}
-
-/// How the report looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// One object for programs.
-    Json,
-    /// A line for each figure of each window, for spreadsheets and data frames.
-    Csv,
-    /// Markdown with the tables of GitHub.
-    Md,
-}
-
-/// How a list looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListOutput {
-    /// For people.
-    Table,
-    /// One object for programs.
-    Json,
-}
-
-/// How the report looks, and where it goes beside standard output.
-#[derive(Debug, Clone, Args)]
-pub struct ViewArgs {
-    /// How the report looks
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
-
-    /// All columns of the table, however wide it is
-    #[arg(long)]
-    pub wide: bool,
-
-    /// Write a page with plots to this file as well: it needs no network and no scripts
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-}
-
-/// The options of `save`.
-#[derive(Debug, Clone, Args)]
-pub struct SaveArgs {
-    /// Where to; what is there is replaced only by complete results
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// What is measured.
-    #[command(flatten)]
-    pub run: RunArgs,
-}
-
-/// The options of `report`.
-#[derive(Debug, Clone, Args)]
-pub struct ReportArgs {
-    /// Results that were saved, or written with `--output json`
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// How the report looks.
-    #[command(flatten)]
-    pub view: ViewArgs,
 }
 
 /// How many processes there are on each side of a link.

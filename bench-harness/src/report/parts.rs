@@ -53,10 +53,12 @@ impl Report {
             "wake" => self.sheets_by_gap(),
             "curve" => self.sheets_by_rate(),
             "topo" => self.sheets_by_cores(),
-            _ => match self.sent() {
-                Some(sent) => return vec![self.part_of_records(&sent)],
-                None => return self.parts_by_size(),
-            },
+            _ => {
+                return match self.sent() {
+                    Some(sent) => vec![self.part_of_records(&sent)],
+                    None => self.parts_by_size(),
+                };
+            }
         };
         let bare = |sheet| Part {
             sheet,

@@ -358,7 +358,13 @@ mod tests {
             assert_eq!(typed::<One>(len, false).unwrap().ticket.capacity, 1024);
             assert_eq!(typed::<Many>(len, false).unwrap().ticket.capacity, 1024);
         }
-        for (len, varies) in [(4, false), (40, false), (65, false), (1 << 17, false), (64, true)] {
+        for (len, varies) in [
+            (4, false),
+            (40, false),
+            (65, false),
+            (1 << 17, false),
+            (64, true),
+        ] {
             let refused = [typed::<One>(len, varies), typed::<Many>(len, varies)];
             for (refused, name) in refused
                 .into_iter()
