@@ -254,9 +254,9 @@ pub const ONE_TO_ONE: &str = "one producer and one consumer by its nature";
 /// A mechanism.
 pub trait Transport: Sync {
     /// Its sending end.
-    type Tx: Sender;
+    type Tx: Sender + 'static;
     /// Its receiving end.
-    type Rx: Receiver;
+    type Rx: Receiver + 'static;
 
     /// In what it differs from other mechanisms, to be asked of it by [`conformance`](mod@crate::conformance).
     fn promises(&self) -> Promises {
