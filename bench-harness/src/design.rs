@@ -46,8 +46,9 @@ pub enum Design {
     Topology,
 }
 
-/// A paced window has so many messages at least, however long it then is.
-pub const PACED_MIN: u32 = 25;
+/// A paced window has so many messages at least, however long it then is: that of a quick run fewer.
+const PACED_MIN: u32 = 25;
+const PACED_MIN_QUICK: u32 = 10;
 /// A figure is the median of so many rounds at least, however little time there is.
 pub const ROUNDS_MIN: u32 = 3;
 
@@ -277,6 +278,11 @@ impl Design {
             sessions,
             limit,
             rounds: if args.quick { ROUNDS_MIN } else { rounds },
+            paced_min: if args.quick {
+                PACED_MIN_QUICK
+            } else {
+                PACED_MIN
+            },
         }
     }
 }
@@ -290,6 +296,8 @@ pub struct Budget {
     pub limit: Duration,
     /// How often each row is measured, if there is time.
     pub rounds: u32,
+    /// Messages of a paced window at least.
+    pub paced_min: u32,
 }
 
 impl Budget {
@@ -302,7 +310,7 @@ impl Budget {
 
     /// How often each row can be measured in time: less often where windows are long by their nature.
     pub fn rounds(&self, entries: &[Entry]) -> u32 {
-        let shortest = Self::round(entries, Self::SHORTEST);
+        let shortest = self.round(entries, Self::SHORTEST);
         let fitting = self.sessions.as_secs_f64() / shortest.as_secs_f64().max(f64::MIN_POSITIVE);
         (fitting as u32).clamp(ROUNDS_MIN.min(self.rounds), self.rounds)
     }
@@ -310,7 +318,7 @@ impl Budget {
     /// The length of a window such that all rounds fit.
     pub fn window(&self, entries: &[Entry], rounds: u32) -> Duration {
         const STEP: Duration = Duration::from_millis(1);
-        let fits = |window| Self::round(entries, window) * rounds <= self.sessions;
+        let fits = |window| self.round(entries, window) * rounds <= self.sessions;
         let mut window = Self::SHORTEST;
         while window < Self::LONGEST && fits(window + STEP) {
             window += STEP;
@@ -319,12 +327,12 @@ impl Budget {
     }
 
     /// How long a round takes with windows of that length.
-    fn round(entries: &[Entry], window: Duration) -> Duration {
+    fn round(&self, entries: &[Entry], window: Duration) -> Duration {
         let of = |entry: &Entry| {
             let wanted = entry.wanted;
             let paced = wanted.paced.map_or(Duration::ZERO, |pace| {
                 // Its rate is known, so it has a short run before it and no trials.
-                paced_window(window, pace).mul_f64(1.125)
+                self.paced_window(window, pace).mul_f64(1.125)
             });
             let others = wanted.windows() - u32::from(wanted.paced.is_some());
             let overhead = Self::OVERHEAD * entry.fan.processes() as u32;
@@ -332,12 +340,12 @@ impl Budget {
         };
         entries.iter().map(of).sum()
     }
-}
 
-/// How long a paced window lasts: long enough for some messages.
-pub fn paced_window(window: Duration, pace: Pace) -> Duration {
-    let gap = Duration::from_secs_f64(1.0 / pace.rate_per_second.max(1) as f64);
-    window.max(gap * PACED_MIN)
+    /// How long a paced window lasts: long enough for some messages.
+    pub fn paced_window(&self, window: Duration, pace: Pace) -> Duration {
+        let gap = Duration::from_secs_f64(1.0 / pace.rate_per_second.max(1) as f64);
+        window.max(gap * self.paced_min)
+    }
 }
 
 #[cfg(test)]
@@ -370,7 +378,7 @@ mod tests {
                 assert!(window >= Budget::SHORTEST && window <= Budget::LONGEST);
                 let rounds = budget.rounds(&rows);
                 assert_eq!(rounds, budget.rounds);
-                let total = Budget::round(&rows, window) * rounds;
+                let total = budget.round(&rows, window) * rounds;
                 assert!(total <= budget.sessions, "{total:?}");
             }
         }
@@ -437,7 +445,7 @@ mod tests {
                 let budget = design.budget(&common(line), sizes.len());
                 let rounds = budget.rounds(&rows);
                 let window = budget.window(&rows, rounds);
-                let total = Budget::round(&rows, window) * rounds;
+                let total = budget.round(&rows, window) * rounds;
                 let name = design.command();
                 assert!(budget.limit.as_secs() < limit_s, "{name} {line}");
                 assert!(total.as_secs() < limit_s, "{name} {line}: {total:?}");

@@ -197,7 +197,7 @@ pub struct RunReport {
     pub kind: RunKind,
     /// Whether it was the window; the others calibrate. All are checked.
     pub is_final: bool,
-    /// How many messages (or round trips) were ordered, of all producers together.
+    /// How many messages (or round trips) there were, of all producers together: those that were ordered, if it didn't end early.
     pub messages: u64,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,

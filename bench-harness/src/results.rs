@@ -96,10 +96,11 @@ impl Row {
     }
 
     /// Whether it is certain to be saturated: it missed the rate by more than a tenth in every window that nobody disturbed, and these are two at
-    /// least; or by more than half in the only one.
+    /// least; or by more than half in the only one; or it took more than three times as long as there was in all of them, whoever disturbed it.
     pub fn is_far_behind(&self) -> bool {
         const SHARE_OF_SEVERAL: f64 = 0.1;
         const SHARE_OF_ONE: f64 = 0.5;
+        const SHARE_OF_DISTURBED: f64 = 2.0;
         let shares = self.shares_behind();
         let quiet = shares.iter().filter(|(_, is_disturbed)| !is_disturbed);
         let quiet: Vec<f64> = quiet.map(|&(share, _)| share).collect();
@@ -108,7 +109,8 @@ impl Row {
         } else {
             SHARE_OF_ONE
         };
-        !quiet.is_empty() && quiet.iter().all(|&share| share > share_min)
+        let is_hopeless = !shares.is_empty() && shares.iter().all(|&(s, _)| s > SHARE_OF_DISTURBED);
+        is_hopeless || !quiet.is_empty() && quiet.iter().all(|&share| share > share_min)
     }
 
     /// Whether a further round makes sense.
@@ -307,8 +309,10 @@ mod tests {
             (&[][..], false),
             (&[(400, false)], false),
             (&[(600, false)], true),
-            // What somebody disturbed says nothing.
-            (&[(5_000, true)], false),
+            // What somebody disturbed says little.
+            (&[(1_500, true)], false),
+            (&[(2_500, true)], true),
+            (&[(2_500, true), (1_500, true)], false),
             (&[(5_000, true), (0, false)], false),
             (&[(200, false), (150, false)], true),
             (&[(600, false), (90, false)], false),

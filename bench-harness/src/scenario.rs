@@ -5,7 +5,7 @@ use std::time::Duration;
 use globset::{Glob, GlobMatcher};
 
 use crate::cli::CommonArgs;
-use crate::design::{Design, Material, paced_window};
+use crate::design::{Budget, Design, Material};
 use crate::entry::Entry;
 use crate::fan::Fan;
 use crate::job::{Fault, Plants, Probe, Source};
@@ -60,6 +60,8 @@ pub struct Plan {
     pub allowed_cores: Vec<usize>,
     /// How long a window lasts.
     pub window: Duration,
+    /// How its time is shared out.
+    pub budget: Budget,
     /// After so long no further round is begun, where the user left the times to us; and nothing is repeated.
     pub time_limit: Option<Duration>,
     /// Whether to check more, in every round.
@@ -134,6 +136,7 @@ impl Plan {
             placement,
             allowed_cores: allowed,
             window,
+            budget,
             time_limit: (is_ours && !args.verify).then_some(budget.limit),
             verify: args.verify,
             fault: args.plants.plant_fault,
@@ -194,7 +197,7 @@ impl Plan {
 
     /// How long a paced window lasts: long enough for some messages.
     pub fn paced_window(&self, pace: Pace) -> Duration {
-        paced_window(self.window, pace)
+        self.budget.paced_window(self.window, pace)
     }
 }
 

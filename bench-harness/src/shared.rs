@@ -65,6 +65,8 @@ struct Words {
     consumers_done: Padded<AtomicU32>,
     /// Messages that those consumers took.
     taken: Padded<AtomicU64>,
+    /// After so many messages a run ends early; zero if it doesn't.
+    cut: Padded<AtomicU64>,
     /// The one line of `limit-line`, used in both directions.
     line: Padded<AtomicU64>,
 }
@@ -225,6 +227,7 @@ impl SharedPage {
         words.producers_done.0.store(0, Ordering::Relaxed);
         words.consumers_done.0.store(0, Ordering::Relaxed);
         words.taken.0.store(0, Ordering::Relaxed);
+        words.cut.0.store(0, Ordering::Relaxed);
     }
 
     /// What the next run is; after [`Self::meet`].
@@ -247,6 +250,19 @@ impl SharedPage {
     pub fn leader_started_ns(&self) -> u64 {
         // Relaxed: the message orders it. A mechanism whose messages ordered nothing could carry none.
         self.seat(Side::Left).started_ns.load(Ordering::Relaxed)
+    }
+
+    /// The only sender of a run ends it after so many messages; before it sends the last one of these.
+    pub fn cut(&self, messages: u64) {
+        // Relaxed: the message orders it.
+        self.words().cut.0.store(messages, Ordering::Relaxed);
+    }
+
+    /// Whether the run ends after so many messages, by the word of the sender. To be asked by the receiver once it has the last of them.
+    #[inline]
+    pub fn is_cut_after(&self, messages: u64) -> bool {
+        // Relaxed: the message orders it. A mechanism whose messages ordered nothing could carry none.
+        self.words().cut.0.load(Ordering::Relaxed) == messages
     }
 
     /// A process notes the moment at which it had its last verified message.

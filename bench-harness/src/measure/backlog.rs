@@ -3,7 +3,8 @@
 //! A single message may be late for many reasons that have nothing to do with the rate: a stall, a burst, a core that somebody else took. But a
 //! link that keeps the rate has caught up now and then, so that some message is nearly as fast as the fastest ones at the beginning; of one that
 //! doesn't every message waits for all that piled up before. So the *fastest* message of the first quarter is compared with the fastest one of
-//! the last quarter: by how much it is slower, divided by the time between them, is the share by which the rate is missed.
+//! the last quarter: by how much it is slower, divided by the time between them, is the share by which the rate is missed. Of a run that was
+//! ended early, because it was far too late, the last message stands for the last quarter.
 
 use crate::job::Lateness;
 
@@ -17,6 +18,7 @@ pub struct Backlog {
     last_begin: u64,
     first: Fastest,
     last: Fastest,
+    latest: Fastest,
 }
 
 /// The fastest message of a quarter.
@@ -49,7 +51,14 @@ impl Backlog {
             last_begin: messages - messages / 4,
             first: Fastest::NONE,
             last: Fastest::NONE,
+            latest: Fastest::NONE,
         }
+    }
+
+    /// How many messages there were so far.
+    #[inline]
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Takes the next message.
@@ -60,16 +69,18 @@ impl Backlog {
         } else if self.seen >= self.last_begin {
             self.last.take(due_ns, latency_ns);
         }
+        self.latest = Fastest { due_ns, latency_ns };
         self.seen += 1;
     }
 
     /// How fast it fell behind; nothing if there were too few messages to tell.
     pub fn lateness(&self) -> Option<Lateness> {
-        let planned_ns = self.last.due_ns.checked_sub(self.first.due_ns)?;
-        let is_told = planned_ns > 0 && self.last.latency_ns != u64::MAX;
-        is_told.then(|| Lateness {
+        let was_cut = self.seen <= self.last_begin;
+        let last = if was_cut { self.latest } else { self.last };
+        let planned_ns = last.due_ns.checked_sub(self.first.due_ns)?;
+        (planned_ns > 0).then(|| Lateness {
             planned_ns,
-            late_ns: self.last.latency_ns.saturating_sub(self.first.latency_ns),
+            late_ns: last.latency_ns.saturating_sub(self.first.latency_ns),
         })
     }
 }
@@ -117,11 +128,22 @@ mod tests {
     }
 
     #[test]
-    fn a_few_messages_tell_nothing() {
-        for messages in 0..4 {
+    fn a_single_message_tells_nothing() {
+        for messages in 0..2 {
             let mut backlog = Backlog::new(messages);
             (0..messages).for_each(|number| backlog.take(number * 1_000, 100));
             assert!(backlog.lateness().is_none(), "{messages}");
         }
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_judged_by_its_last_message() {
+        let mut backlog = Backlog::new(1_000);
+        (0..20).for_each(|number| backlog.take(number * 1_000, 500 + number * 9_000));
+        let Lateness {
+            planned_ns,
+            late_ns,
+        } = backlog.lateness().unwrap();
+        assert_eq!((planned_ns, late_ns), (19_000, 171_000));
     }
 }

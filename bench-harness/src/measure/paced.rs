@@ -20,7 +20,10 @@ use crate::transport::{Receiver, Sender};
 /// From the order to send until the first message is due.
 const LEAD_NS: u64 = 20_000;
 
-/// Sends the messages of a run at their moments.
+/// Who is so late and four times as long as the run ought to last won't keep the rate any more, and would only go on for long.
+const TOO_LATE_NS: u64 = 500_000_000;
+
+/// Sends the messages of a run at their moments. A run that is far too late ends early.
 #[inline(never)]
 pub fn send_paced<Tx: Sender, S: Stock>(
     page: &SharedPage,
@@ -32,25 +35,38 @@ pub fn send_paced<Tx: Sender, S: Stock>(
     clock: &impl Clock,
 ) -> Account {
     tx.begin_window(run.deadline);
+    let too_late_ns = TOO_LATE_NS + 4 * moments.expected_ns(run.messages);
     let begin_ns = clock.now_ns() + LEAD_NS;
     page.note_start(run.seat, begin_ns);
     for sequence in run.base..run.base + run.messages {
         let message = stock.message(sequence, run.base, buffer);
-        await_moment(clock, begin_ns + moments.next_ns(), is_crowded);
+        let due_ns = begin_ns + moments.next_ns();
+        let is_last = await_moment(clock, due_ns, is_crowded) > due_ns + too_late_ns;
+        let messages = sequence - run.base;
+        if is_last {
+            page.cut(messages + 1);
+        }
         if let Err(error) = tx.send(message) {
-            return sent(sequence - run.base, Err(error));
+            return sent(messages, Err(error));
+        }
+        if is_last {
+            return Account {
+                cut_after: Some(messages + 1),
+                ..sent(messages + 1, Ok(()))
+            };
         }
     }
     sent(run.messages, Ok(()))
 }
 
-/// Until the clock shows `at_ns`: looks at it again and again, or sleeps if the core is shared with those who have work to do.
+/// Until the clock shows `at_ns`: looks at it again and again, or sleeps if the core is shared with those who have work to do. Returns what it
+/// shows then.
 #[inline]
-fn await_moment(clock: &impl Clock, at_ns: u64, is_crowded: bool) {
+fn await_moment(clock: &impl Clock, at_ns: u64, is_crowded: bool) -> u64 {
     loop {
         let now = clock.now_ns();
         if now >= at_ns {
-            return;
+            return now;
         }
         if is_crowded {
             thread::sleep(Duration::from_nanos(at_ns - now));
@@ -76,8 +92,8 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
     let mut checker = Checker::new(stock.content(run.base), run.base, run.messages);
     let mut backlog = Backlog::new(run.messages);
     let mut begin_ns = 0;
-    let mut error = None;
-    while !checker.is_done() {
+    let (mut error, mut cut_after) = (None, None);
+    while !checker.is_done() && cut_after.is_none() {
         match rx.recv(buffer) {
             Ok(len) => {
                 let arrived_ns = clock.now_ns();
@@ -91,6 +107,8 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
                 recorder.record(latency_ns);
                 backlog.take(due_ns, latency_ns);
                 checker.check(&buffer[..len]);
+                let received = backlog.seen();
+                cut_after = page.is_cut_after(received).then_some(received);
             }
             Err(e) => {
                 error = Some(RunError::Receive(e));
@@ -103,6 +121,7 @@ pub fn receive_paced<Rx: Receiver, S: Stock>(
         arrived: Some(checker.finish()),
         times: error.is_none().then(|| recorder.distribution()),
         lateness: backlog.lateness(),
+        cut_after,
         error,
         ..Account::default()
     }

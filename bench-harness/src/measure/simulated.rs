@@ -160,7 +160,6 @@ impl Link {
             false,
             &self.sender,
         );
-        assert_eq!(sent.sent, run(Side::Left).messages);
         let mut recorder = Recorder::default();
         let source = (&stock, &mut buffer[..]);
         let received: Account = receive_paced(
@@ -173,7 +172,10 @@ impl Link {
             &self.receiver,
         );
         assert!(received.error.is_none());
-        assert!(received.arrived.unwrap().known().is_clean());
+        let tally = received.arrived.unwrap().known();
+        assert!(tally.is_clean());
+        assert_eq!(sent.sent, tally.received);
+        assert_eq!(sent.cut_after, received.cut_after);
         (received.times.unwrap().summary, received.lateness.unwrap())
     }
 }
@@ -249,4 +251,17 @@ fn a_receiver_that_is_slower_than_the_rate_misses_it_by_as_much() {
         assert!((share(lateness) - 0.25).abs() < 0.005, "{lateness:?}");
         assert!(is_near(Some(latency.max), 50 * MS), "{latency:?}");
     }
+}
+
+#[test]
+fn a_run_that_is_far_too_late_ends_early_and_is_known_to_be_late() {
+    let link = Link {
+        capacity: 64,
+        service_ns: 10 * MS,
+        ..Link::fast()
+    };
+    let (latency, lateness) = link.run(10_000, 200 * MS);
+    // A hundred times as slow as it should be: at 10 ms each, 1.3 s are over after some 130 messages, and the link holds 64 more.
+    assert!((130..=210).contains(&latency.samples), "{latency:?}");
+    assert!(share(lateness) > 50.0, "{lateness:?}");
 }

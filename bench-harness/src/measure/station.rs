@@ -36,6 +36,8 @@ pub struct Run {
 pub struct Account {
     /// Sends that returned without an error.
     pub sent: u64,
+    /// How many messages the run had, if it ended before all that were ordered.
+    pub cut_after: Option<u64>,
     /// What came in.
     pub arrived: Option<Arrived>,
     /// The times of the round trips, or of the way there.
@@ -226,7 +228,7 @@ impl<'a> Station<'a> {
         self.report.runs.push(RunReport {
             kind,
             is_final: order.is_final,
-            messages: order.messages,
+            messages: account.cut_after.unwrap_or(order.messages),
             elapsed_ns: 0,
             sent: account.sent,
             is_idle: !matches!(account.error, Some(RunError::Send(_))),
