@@ -125,7 +125,7 @@ impl Link {
     fn run(&self, rate_per_second: u64, window_ns: u64) -> (Latency, Lateness) {
         let fd = SharedPage::create().unwrap();
         let page = SharedPage::open(fd.as_raw_fd(), false).unwrap();
-        let pace = Pace {
+        let due = Pace {
             rate_per_second,
             arrivals: Arrivals::Constant,
             seed: 1,
@@ -134,7 +134,7 @@ impl Link {
         let run = |side: Side| Run {
             seat: side.into(),
             base: 1 << 40,
-            messages: pace.messages_within(window_ns),
+            messages: due.messages_within(window_ns),
             deadline: Instant::now() + Duration::from_secs(60),
             deadline_ns: u64::MAX,
         };
@@ -150,7 +150,7 @@ impl Link {
             },
         };
         let source = (&stock, &mut buffer[..]);
-        let moments = || stock.moments(pace).unwrap();
+        let moments = || stock.moments(due).unwrap();
         let sent = send_paced(
             &page,
             run(Side::Left),
