@@ -124,7 +124,7 @@ impl Link {
     /// Sends messages at a pace for a window.
     fn run(&self, rate_per_second: u64, window_ns: u64) -> (Latency, Lateness) {
         let fd = SharedPage::create().unwrap();
-        let page = SharedPage::open(fd.as_raw_fd(), false).unwrap();
+        let shared = SharedPage::open(fd.as_raw_fd(), false).unwrap();
         let pace = Pace {
             rate_per_second,
             arrivals: Arrivals::Constant,
@@ -152,7 +152,7 @@ impl Link {
         let source = (&stock, &mut buffer[..]);
         let moments = || stock.moments(pace).unwrap();
         let sent = send_paced(
-            &page,
+            &shared,
             run(Side::Left),
             &mut tx,
             source,
@@ -163,7 +163,7 @@ impl Link {
         let mut recorder = Recorder::default();
         let source = (&stock, &mut buffer[..]);
         let received: Account = receive_paced(
-            &page,
+            &shared,
             run(Side::Right),
             &mut Rx(self, 0),
             source,
