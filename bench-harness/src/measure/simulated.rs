@@ -124,8 +124,8 @@ impl Link {
     /// Sends messages at a pace for a window.
     fn run(&self, rate_per_second: u64, window_ns: u64) -> (Latency, Lateness) {
         let fd = SharedPage::create().unwrap();
-        let page = SharedPage::open(fd.as_raw_fd(), false).unwrap();
-        let due = Pace {
+        let shared = SharedPage::open(fd.as_raw_fd(), false).unwrap();
+        let pace = Pace {
             rate_per_second,
             arrivals: Arrivals::Constant,
             seed: 1,
@@ -134,7 +134,7 @@ impl Link {
         let run = |side: Side| Run {
             seat: side.into(),
             base: 1 << 40,
-            messages: due.messages_within(window_ns),
+            messages: pace.messages_within(window_ns),
             deadline: Instant::now() + Duration::from_secs(60),
             deadline_ns: u64::MAX,
         };
@@ -150,9 +150,9 @@ impl Link {
             },
         };
         let source = (&stock, &mut buffer[..]);
-        let moments = || stock.moments(due).unwrap();
+        let moments = || stock.moments(pace).unwrap();
         let sent = send_paced(
-            &page,
+            &shared,
             run(Side::Left),
             &mut tx,
             source,
@@ -163,7 +163,7 @@ impl Link {
         let mut recorder = Recorder::default();
         let source = (&stock, &mut buffer[..]);
         let received: Account = receive_paced(
-            &page,
+            &shared,
             run(Side::Right),
             &mut Rx(self, 0),
             source,

@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn the_numbers_are_those_that_are_published_for_the_generator() {
-        let mut draws = Draws::new(1_234_567);
-        let drawn: Vec<u64> = std::iter::repeat_with(|| draws.next()).take(5).collect();
+        let mut source = Draws::new(1_234_567);
+        let drawn: Vec<u64> = std::iter::repeat_with(|| source.next()).take(5).collect();
         // From Rosetta Code, "Pseudo-random numbers/Splitmix64".
         let published = [
             6_457_827_717_110_365_317,
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn numbers_in_a_range_reach_both_ends() {
-        let mut draws = Draws::new(1);
-        let drawn = sorted(|| draws.between(3, 9));
+        let mut source = Draws::new(1);
+        let drawn = sorted(|| source.between(3, 9));
         assert_eq!((drawn[0], drawn[drawn.len() - 1]), (3, 9));
         let threes = drawn.iter().filter(|&&number| number == 3).count();
         assert!(threes.abs_diff(100_000 / 7) < 1_000, "{threes}");
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn distances_have_their_mean_and_a_long_tail() {
-        let mut draws = Draws::new(2);
-        let drawn = sorted(|| draws.exponential(1_000_000));
+        let mut source = Draws::new(2);
+        let drawn = sorted(|| source.exponential(1_000_000));
         let mean = drawn.iter().sum::<u64>() / drawn.len() as u64;
         assert!(mean.abs_diff(1_000_000) < 20_000, "{mean}");
         // Of an exponential distribution 63.2 % lie below the mean and 95 % below three times the mean.
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn lengths_have_their_median_and_their_ends() {
-        let mut draws = Draws::new(3);
-        let drawn = sorted(|| draws.log_normal());
+        let mut source = Draws::new(3);
+        let drawn = sorted(|| source.log_normal());
         assert!(drawn[50_000].abs_diff(256) < 8, "{}", drawn[50_000]);
         assert!(drawn[0] >= 16 && drawn[drawn.len() - 1] <= 4095);
         // The logarithm is symmetric: as many below half an octave under the median as above half an octave over it.

@@ -41,7 +41,7 @@ pub fn table(seed: u64) -> Table {
 }
 
 fn len_of(number: usize, draws: &mut Draws) -> usize {
-    if number % GROUP == 0 {
+    if number.is_multiple_of(GROUP) {
         return draws.between(KEY_FRAME_LEN.0, KEY_FRAME_LEN.1) as usize;
     }
     let (least, most) = OTHER_FRAME_OCTAVES;
