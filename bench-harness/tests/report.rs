@@ -124,7 +124,7 @@ fn round_trips_alone_say_what_they_cannot_show() {
         "closed loop",
         "50.1 ms of ring-spsc/spin, is one sample of",
         "did nothing for 50.0 ms",
-        "`paced`",
+        "by the command paced",
     ] {
         assert!(remarks.contains(part), "{part}: {remarks}");
     }

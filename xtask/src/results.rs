@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Failure;
+use crate::{Failure, workspace};
 
 const SCHEMA: &str = "ipc-bench-harness/1";
 
@@ -31,7 +31,8 @@ pub fn run(file: &Path) -> Result<(), Failure> {
         |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failure(&error))?;
     let results: Value = serde_json::from_str(&text).map_err(|error| failure(&error))?;
-    let wrong = faults(&results);
+    let mut wrong = breaches(&results, &published_schema()?)?;
+    wrong.extend(faults(&results));
     if !wrong.is_empty() {
         return Err(failure(&format!(
             "{} faults\n  {}",
@@ -41,6 +42,30 @@ pub fn run(file: &Path) -> Result<(), Failure> {
     }
     println!("{}", summary(&results));
     Ok(())
+}
+
+/// The schema that is published with the project.
+fn published_schema() -> Result<Value, Failure> {
+    let path = workspace().join("docs/results.schema.json");
+    let failure =
+        |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| failure(&error))?;
+    serde_json::from_str(&text).map_err(|error| failure(&error))
+}
+
+/// Where the results aren't what the schema says: the first few places.
+fn breaches(results: &Value, schema: &Value) -> Result<Vec<String>, Failure> {
+    const TOLD_MAX: usize = 10;
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| Failure::new(format!("the schema is none: {error}")))?;
+    let told = |error: jsonschema::ValidationError<'_>| {
+        format!("against the schema, at {}: {error}", error.instance_path())
+    };
+    Ok(validator
+        .iter_errors(results)
+        .take(TOLD_MAX)
+        .map(told)
+        .collect())
 }
 
 fn rows(results: &Value) -> impl Iterator<Item = &Value> {
@@ -155,6 +180,25 @@ mod tests {
     fn a_sound_run_passes() {
         assert_eq!(faults(&sound()), [""; 0]);
         assert!(summary(&sound()).starts_with("13 rows: 12 ok, 0 saturated, 1 unavailable"));
+    }
+
+    #[test]
+    fn a_field_that_is_missing_or_of_another_type_breaks_the_schema() {
+        let schema = json!({
+            "type": "object",
+            "properties": { "seed": { "type": "integer" } },
+            "required": ["seed"],
+        });
+        let breaches = |results: Value| breaches(&results, &schema).unwrap();
+        assert_eq!(breaches(json!({ "seed": 7, "more": 1 })), [""; 0]);
+        assert!(breaches(json!({}))[0].contains("seed"));
+        assert!(breaches(json!({ "seed": "7" }))[0].contains("/seed"));
+    }
+
+    #[test]
+    fn the_published_schema_is_one_and_does_not_allow_everything() {
+        let schema = published_schema().unwrap();
+        assert!(!breaches(&sound(), &schema).unwrap().is_empty());
     }
 
     #[test]

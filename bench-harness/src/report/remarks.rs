@@ -178,7 +178,7 @@ impl Report {
         });
         format!(
             "Round trips are a closed loop: the next message waits for the answer, so a stall delays one sample, however many messages would \
-             have been due meanwhile.{example} `paced` shows what they would have waited."
+             have been due meanwhile.{example} What they would have waited is shown by the command paced."
         )
     }
 

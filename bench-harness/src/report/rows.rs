@@ -12,6 +12,7 @@ use crate::stats::{Comparison, Verdict, median_interval};
 use crate::transport::{Class, WaitMode};
 
 /// What of a row stands in a column.
+#[derive(Clone, Copy)]
 struct Spec {
     group: Group,
     name: &'static str,
@@ -104,9 +105,9 @@ static COLUMNS: [Spec; 26] = {
             Figure::Paced,
             spec(Paced, "p50", 5, |row| ns(row.paced_ns.times.p50)),
         ),
-        spec(Paced, "p99", 0, |row| match row.paced_ns.saturated {
-            true => "saturated".to_owned(),
-            false => ns(row.paced_ns.times.p99),
+        spec(Paced, "p99", 0, |row| {
+            let p99 = ns(row.paced_ns.times.p99);
+            if row.paced_ns.saturated { "saturated".to_owned() } else { p99 }
         }),
         spec(Paced, "p99.9", 12, |row| ns(row.paced_ns.times.p99_9)),
         spec(Paced, "max", 13, |row| ns(row.paced_ns.times.max)),

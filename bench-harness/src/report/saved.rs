@@ -1,5 +1,6 @@
 //! Results in files: written whole or not at all, and read again.
 
+use std::error::Error;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -59,25 +60,24 @@ fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
     let directory = target
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let mut temporary = Builder::new()
+    let temporary = Builder::new()
         .prefix(".bench-harness-")
         .suffix(".tmp")
         .permissions(Permissions::from_mode(MODE))
         .tempfile_in(directory.unwrap_or(Path::new(".")))
         .map_err(bare)?;
-    temporary.write_all(content).map_err(bare)?;
+    temporary.as_file().write_all(content)?;
     temporary.as_file().sync_all()?;
     // Dropped on the way out of a failure, the temporary file removes itself.
     temporary.persist(target).map_err(|error| error.error)?;
     Ok(())
 }
 
-/// What the system says, without the name of the temporary file.
+/// What the system says, without the name of the temporary file, which tells nobody anything.
 fn bare(error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::from(error.kind()),
-    }
+    let inner = error.get_ref().and_then(Error::source);
+    let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// A limit of the size of files is to be told as an error, and not to end the program by a signal.

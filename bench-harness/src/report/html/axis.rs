@@ -140,9 +140,10 @@ impl Axis {
 /// A number without superfluous zeros.
 fn plain(value: f64) -> String {
     let shown = figure(Some(value));
-    match shown.contains('.') {
-        true => shown.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => shown,
+    if shown.contains('.') {
+        shown.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        shown
     }
 }
 

@@ -7,12 +7,13 @@ use crate::transport::{Class, WaitMode};
 impl Report {
     /// A sentence or two for each bias.
     pub fn biases(&self) -> Vec<String> {
-        let mut biases = Vec::new();
-        biases.push(self.on_machine());
-        biases.push(self.on_sharing());
-        biases.push(self.on_cores());
-        biases.push(self.on_clock());
-        biases.push(self.on_floor());
+        let mut biases = vec![
+            self.on_machine(),
+            self.on_sharing(),
+            self.on_cores(),
+            self.on_clock(),
+            self.on_floor(),
+        ];
         biases.extend(self.on_loops());
         biases.push(
             "Classes don't compare: a stream carries bytes and is framed here, a message mechanism keeps the boundaries itself, and what notifies \

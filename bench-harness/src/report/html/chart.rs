@@ -72,6 +72,8 @@ fn numbered(index: usize) -> String {
 
 /// A chart with its title above and its legend below.
 pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> Markup {
+    let has_points = |one: &&Series| !one.points.is_empty();
+    let series: Vec<&Series> = series.iter().filter(has_points).collect();
     let at = |&(a, b): &(f64, f64)| {
         let across = LEFT + x.place(a) * (WIDTH - LEFT - RIGHT);
         let down = HEIGHT - BOTTOM - y.place(b) * (HEIGHT - TOP - BOTTOM);
@@ -82,7 +84,7 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> Markup {
             figcaption { (title) }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
                 (grid(x, y))
-                @for one in series {
+                @for one in &series {
                     g class=(one.style.classes()) {
                         title { (one.name) }
                         @if one.has_line && one.points.len() > 1 {
@@ -94,7 +96,7 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> Markup {
                     }
                 }
             }
-            (legend(series))
+            (legend(&series))
         }
     }
 }
@@ -109,14 +111,37 @@ fn grid(x: &Axis, y: &Axis) -> Markup {
                 path d=(format!("M{LEFT} {:.1}H{right}", down(*value))) {}
                 text x=(LEFT - 6.0) y=(format!("{:.1}", down(*value) + 4.0)) text-anchor="end" { (text) }
             }
-            @for (value, text) in &x.ticks {
+            @for (value, text) in ticks_apart(x) {
                 path d=(format!("M{:.1} {TOP}V{bottom}", across(*value))) {}
                 text x=(format!("{:.1}", across(*value))) y=(bottom + 16.0) text-anchor=(anchor(x.place(*value))) { (text) }
             }
-            text class="axis" x=((LEFT + right) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" { (x.title) }
+            text class="axis" x=(f64::midpoint(LEFT, right)) y=(HEIGHT - 8.0) text-anchor="middle" { (x.title) }
             text class="axis" transform=(format!("translate(14 {}) rotate(-90)", f64::midpoint(TOP, bottom))) text-anchor="middle" { (y.title) }
         }
     }
+}
+
+/// Those ticks of the horizontal axis that don't run into the one before.
+fn ticks_apart(x: &Axis) -> Vec<&(f64, String)> {
+    // Of a digit, in the size that small screens get; and between two ticks.
+    const DIGIT: f64 = 8.6;
+    const SPACE: f64 = 8.0;
+    let mut end = f64::MIN;
+    let mut apart = Vec::new();
+    for tick in &x.ticks {
+        let (place, len) = (x.place(tick.0), tick.1.chars().count() as f64 * DIGIT);
+        let behind = if anchor(place) == "end" {
+            len
+        } else {
+            len / 2.0
+        };
+        let start = place * (WIDTH - LEFT - RIGHT) - behind;
+        if start >= end {
+            end = start + len + SPACE;
+            apart.push(tick);
+        }
+    }
+    apart
 }
 
 /// What is written at the right end ends there.
@@ -124,7 +149,7 @@ fn anchor(place: f64) -> &'static str {
     if place > 0.97 { "end" } else { "middle" }
 }
 
-fn legend(series: &[Series]) -> Markup {
+fn legend(series: &[&Series]) -> Markup {
     let mut entries: Vec<&Series> = Vec::new();
     for one in series {
         if !entries.iter().any(|other| other.name == one.name) {

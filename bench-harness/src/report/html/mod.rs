@@ -131,9 +131,9 @@ impl Report {
     }
 
     fn began(&self) -> String {
-        let began = UNIX_EPOCH.checked_add(Duration::from_secs(self.began_unix_s));
         // A year beyond 9999, which the format can't have, is a wrong clock or a changed file.
         const SECONDS_MAX: u64 = 253_402_300_799;
+        let began = UNIX_EPOCH.checked_add(Duration::from_secs(self.began_unix_s));
         began
             .filter(|_| self.began_unix_s <= SECONDS_MAX)
             .map_or_else(

@@ -260,8 +260,8 @@ impl Report {
             .filter(|row| row.contender == limit && value(row).is_some());
         let limits: Vec<String> = limits.map(Figures::full_name).take(1).collect();
         let sizes = || self.settings.sizes.iter().map(|&size| size as f64);
-        let mut x = Axis::log("bytes in a message", sizes(), short_count);
-        x.ticks = sizes().map(|size| (size, bytes(size as usize))).collect();
+        let mut x = Axis::log("bytes in a message (K = 1024)", sizes(), short_count);
+        x.ticks = sizes().map(|size| (size, short_size(size))).collect();
         let chart = |panel: Panel<'_>| {
             let mut series: Vec<Series> = Vec::new();
             for (index, name) in panel.contenders.iter().enumerate() {
@@ -292,8 +292,9 @@ impl Report {
             let y = Axis::log(what, all.map(|&(_, ns)| ns), short_time);
             lines(&panel.name, &x, &y, &series)
         };
-        let shown =
-            self.panels(|row| value(row).is_some() && row.class != Class::Limit && !row.is_twin);
+        let shown = self.panels(|row| {
+            value(row).is_some() && row.size_bytes > 0 && row.class != Class::Limit && !row.is_twin
+        });
         shown.into_iter().map(chart).collect()
     }
 
@@ -381,17 +382,19 @@ impl Report {
             points
         };
         let chart = |panel: Panel<'_>| {
-            let mut series: Vec<Series> = Vec::new();
+            let (mut series, mut saturated): (Vec<Series>, Vec<_>) = (Vec::new(), Vec::new());
             for (index, name) in panel.contenders.iter().enumerate() {
-                let middle = points(name, |times| times.p50);
-                // What saturates stops at its last rate; the next one is marked on the upper edge.
-                let saturated = self
-                    .results
-                    .iter()
-                    .filter(|row| row.full_name() == *name && row.status == Status::Saturated);
-                let first = saturated
-                    .filter_map(|row| row.paced_ns.rate_per_second)
-                    .min();
+                // What saturates leaves the chart there.
+                let is_saturated =
+                    |row: &&Figures| row.full_name() == *name && row.status == Status::Saturated;
+                let rates = self.results.iter().filter(is_saturated);
+                let first = rates.filter_map(|row| row.paced_ns.rate_per_second).min();
+                let end = first
+                    .filter(|_| !is_gap)
+                    .map(|rate| (across(rate), f64::MAX));
+                let mut middle = points(name, |times| times.p50);
+                middle.extend(end);
+                saturated.extend(end);
                 series.push(line_with_marks(
                     format!("{name} p50"),
                     Style::Numbered(index),
@@ -402,16 +405,14 @@ impl Report {
                     Style::Faint(index),
                     points(name, |times| times.p99),
                 ));
-                if let Some(rate) = first.filter(|_| !is_gap) {
-                    series.push(Series {
-                        name: "saturated from here on".to_owned(),
-                        style: Style::Alert,
-                        has_line: false,
-                        has_marks: true,
-                        points: vec![(across(rate), f64::MAX)],
-                    });
-                }
             }
+            series.push(Series {
+                name: "saturated".to_owned(),
+                style: Style::Alert,
+                has_line: false,
+                has_marks: true,
+                points: saturated,
+            });
             let all = series.iter().flat_map(|one| one.points.iter());
             let y = Axis::log(
                 "one-way latency",
@@ -433,6 +434,15 @@ impl Report {
             charts: shown.into_iter().map(chart).collect(),
         }
     }
+}
+
+/// A size as it can be given to `--size`.
+fn short_size(size: f64) -> String {
+    let shown = bytes(size as usize);
+    shown
+        .replace(" KiB", "K")
+        .replace(" MiB", "M")
+        .replace(" B", "")
 }
 
 /// Points that are connected and marked.

@@ -42,9 +42,7 @@ impl Report {
             }
         }
         let all = || quiet.iter().chain(&disturbed);
-        if all().next().is_none() {
-            return None;
-        }
+        all().next()?;
         let x = Axis::from_zero(
             "seconds from the beginning",
             all().map(|p| p.0).fold(0.0, f64::max),
