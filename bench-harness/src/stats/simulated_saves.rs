@@ -223,7 +223,7 @@ fn seen(machine: Machine, slowed: usize, random: &mut fastrand::Rng) -> (f64, us
 }
 
 #[test]
-fn two_hundred_nanoseconds_in_a_send_of_thirty_are_found() {
+fn two_hundred_nanoseconds_in_a_send_of_thirty_are_slower() {
     let mut random = fastrand::Rng::with_seed(42);
     for (name, machine, slowed, least) in [
         ("quiet, one row", QUIET, 1, 1.0),
