@@ -76,6 +76,26 @@ pub enum Figure {
     Cpu,
 }
 
+impl Figure {
+    /// Its name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::RoundTripP50 => "p50",
+            Self::RoundTripP99 => "p99",
+            Self::PacedP50 => "paced.p50",
+            Self::PacedP99 => "paced.p99",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Figures that are equally noisy for the same reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SavedKind {
