@@ -11,6 +11,8 @@
 //! Every figure here is a time, so a ratio above one is slower. Times are compared on a log scale: there, twice as slow and twice
 //! as fast are equally far away, and a machine that slows everything by a factor moves everything by the same distance.
 
+mod beyond;
+mod drift;
 pub mod holm;
 pub mod interval;
 pub mod noise;
@@ -26,3 +28,5 @@ pub use verdict::{Comparison, Verdict};
 
 #[cfg(test)]
 mod simulated;
+#[cfg(test)]
+mod simulated_saves;

@@ -3,377 +3,513 @@
 //! Between two runs lies what interleaving takes care of within one: the machine may have been in another state, such as a
 //! neighbour's load or a clock frequency that slows everything by a factor. So three things differ from a comparison within a run.
 //!
-//! **Drift is divided out.** Each time is divided by that of a limit of the hardware (`limit-memcpy` or `limit-line` for what
-//! spins, `limit-futex` for what sleeps) from the same round of the same run. A state that slows both by one factor cancels,
-//! and it doesn't matter which rounds it covered. Rounds in which the state changed between the two stay, as outliers.
+//! **Drift is divided out.** Rows that can't have changed (the limits, and the [controls](Role::Control)) tell how fast the machine
+//! was in each round of either run; each time is divided by what they have in common, those that spin for rows that spin and
+//! those that sleep for rows that sleep. A state that slows all of them by one factor cancels, whichever rounds it covered.
+//! Rounds in which the state changed between two rows stay, as outliers.
 //!
 //! **The rounds aren't paired.** Round 3 of one run has nothing in common with round 3 of the other. So the test is one of ranks,
-//! with the shift between the runs as its estimate: a few outliers move neither.
+//! with the shift between the runs as its estimate: a few outliers move neither. A session that was repeated because it was
+//! disturbed counts beside its repetition, each for itself: their mean would be an outlier as well.
 //!
-//! **The floor has to come from more than the A/A pairs.** All rounds of a run share what the run has: where memory was placed, how
-//! the state slows this row other than its limit. Rounds can't show that by differing, so the test would take it for a
-//! difference between the builds. The floor is the largest of three figures from the data:
+//! **The floor has to come from more than the rounds.** All rounds of a run share what the run has: where memory was placed, how the
+//! state slows this row other than the anchors. Rounds can't show that by differing, so the test would take it for a difference
+//! between the builds. The floor is the largest of figures from the data, each of which a few outliers can't move:
 //!
-//! 1. the guards of the A/A pairs of both runs, the larger one ([`SavedRow::floor`]);
-//! 2. the robust standard deviation of the row's corrected times over rounds (1.4826 times their median distance from their
-//!    median, which is the standard deviation of a normal distribution), of the run where it is larger. Unlike an
-//!    interval it doesn't shrink with the number of rounds, as what a run shares doesn't average out either;
-//! 3. how far rows that can't have changed did move ([`SavedRow::control`]): three times the robust standard deviation of
-//!    their shifts, around none, so that nearly all such rows lie inside. It is the only figure that sees between the runs. Up to
-//!    half of the controls may have changed after all before it grows. Controls of the row's own [`Kind`] count if there are
-//!    at least [`CONTROLS_MIN`], or else all of them.
+//! 1. by how much the rows that were entered twice (A/A) differ from themselves within a run: the median of their ratio and what
+//!    chance does to it, of the run where it is larger ([`pair_floor`]);
+//! 2. the robust standard deviation of the row's own times over rounds (1.4826 times their median distance from their median, which
+//!    is the standard deviation of a normal distribution), of the run where it is larger. Unlike an interval it doesn't shrink
+//!    with the number of rounds, as what a run shares doesn't average out either;
+//! 3. how far rows that can't have changed did move between the runs: three standard deviations of their shifts, less what the
+//!    scatter of their rounds explains. It is the only figure that sees between the runs. A fifth of the controls may have
+//!    changed after all before it grows;
+//! 4. what chance does to the shift of rounds that scatter like these, with so many questions.
+//!
+//! A row that may sleep often doesn't, and then the machine slows it like one that spins; nothing tells which. So it has to exceed its
+//! floor by the anchors of either kind: what lies between the two answers is added to the floor.
 
-use super::noise::Kind;
-use super::rounds::values;
-use super::stickiness::{deviation_around, robust_deviation};
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::beyond::deviation_beyond;
+use super::drift::{Anchor, Drift};
+use super::noise::Waiting;
+use super::stickiness::{deviation_of_median, robust_deviation};
 use super::verdict::{Comparison, Evidence, conclude, ln_ratios, lns};
+use super::{interval, median};
 
 /// So many controls are enough for a figure of their own.
-pub const CONTROLS_MIN: usize = 3;
+pub const CONTROLS_MIN: usize = 8;
 
 /// So many standard deviations hold all but three in a thousand of a normal distribution. Two would hold 95 of 100 rows in the mean,
 /// and fewer in every other pair of runs.
 const REACH: f64 = 3.0;
 
-/// One row of one run.
-#[derive(Clone, Copy, Debug)]
-pub struct SavedSeries<'a> {
-    /// The times, each with its round.
-    pub times: &'a [(u32, f64)],
-    /// The times of the limit that drifts like the row, in the same run. Rounds without it are left out. None takes the
-    /// times as they are, and any drift with them.
-    pub limits: Option<&'a [(u32, f64)]>,
+/// So many standard deviations hold 95 of a hundred.
+const CHANCE: f64 = 1.96;
+
+/// What is compared of a row.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Figure {
+    /// Time for a message of a stream.
+    #[serde(rename = "stream")]
+    Stream,
+    /// The median round trip.
+    #[serde(rename = "p50")]
+    RoundTripP50,
+    /// The round trip that one in a hundred exceeds.
+    #[serde(rename = "p99")]
+    RoundTripP99,
+    /// The median latency at a fixed rate.
+    #[serde(rename = "paced.p50")]
+    PacedP50,
+    /// The latency at a fixed rate that one in a hundred exceeds.
+    #[serde(rename = "paced.p99")]
+    PacedP99,
+    /// CPU time for a message, of both sides.
+    #[serde(rename = "cpu")]
+    Cpu,
 }
 
-impl SavedSeries<'_> {
-    fn corrected_lns(&self) -> Vec<f64> {
-        match self.limits {
-            Some(limits) => ln_ratios(self.times, limits),
-            None => lns(&values(self.times)),
+impl Figure {
+    /// Its name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::RoundTripP50 => "p50",
+            Self::RoundTripP99 => "p99",
+            Self::PacedP50 => "paced.p50",
+            Self::PacedP99 => "paced.p99",
+            Self::Cpu => "cpu",
         }
     }
 }
 
-/// A row that both runs have.
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Figures that are equally noisy for the same reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SavedKind {
+    /// How the row waits.
+    pub waiting: Waiting,
+    /// What is compared.
+    pub figure: Figure,
+}
+
+/// What a row is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It may have changed.
+    Question,
+    /// It is certain that it didn't change: between builds of a ring, one of the kernel's mechanisms.
+    Control,
+    /// A limit of the hardware. Its one figure tells how fast the machine was, whatever figure is in question.
+    Limit,
+}
+
+/// A figure that both runs have.
 #[derive(Clone, Copy, Debug)]
 pub struct SavedRow<'a> {
     /// What it is noisy like.
-    pub kind: Kind,
-    /// The row of the run that is compared with.
-    pub before: SavedSeries<'a>,
-    /// The row of the run in question: if its times are longer, the ratio is above one.
-    pub after: SavedSeries<'a>,
-    /// The larger guard of both runs' A/A pairs, as a share: see [`guard_of`](super::noise::guard_of).
-    pub floor: f64,
-    /// Whether it is certain that nothing changed: for builds of a ring, the kernel's mechanisms, or one limit by another.
-    pub control: bool,
+    pub kind: SavedKind,
+    /// What it is there for.
+    pub role: Role,
+    /// The times of the run that is compared with, each with its round, in the order of measuring.
+    pub before: &'a [(u32, f64)],
+    /// The times of the run in question: if they are longer, the ratio is above one.
+    pub after: &'a [(u32, f64)],
 }
 
-/// Answers for all rows that a reader sees together, in their order. Chance draws, where there are too many rounds for exactness,
-/// come from `seed`.
-pub fn compare_saves(rows: &[SavedRow<'_>], seed: u64) -> Vec<Comparison> {
-    let corrected: Vec<Corrected> = rows.iter().map(Corrected::of).collect();
-    let evidence = corrected.iter().map(|row| {
-        let moved = between_runs(row.kind, &corrected);
-        let ln_floor = row.floor.ln_1p().max(row.spread).max(moved);
-        Evidence::unpaired(&row.after, &row.before, ln_floor.exp_m1(), seed)
-    });
-    conclude(&evidence.collect::<Vec<_>>())
+/// A row that was entered twice in one of the runs.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedTwins<'a> {
+    /// What it is noisy like.
+    pub kind: SavedKind,
+    /// The times of the one, each with its round.
+    pub first: &'a [(u32, f64)],
+    /// The times of the other.
+    pub again: &'a [(u32, f64)],
+}
+
+/// What comes of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SavedAnswer {
+    /// How it differs.
+    pub comparison: Comparison,
+    /// How much slower the machine was, by the rows that can't have changed: that is divided out. Nothing if there is no such row.
+    pub drift: Option<f64>,
+}
+
+/// Answers for all rows that a reader sees together, in their order; nothing for the limits. Those that may have changed are one family, and
+/// the controls are another, so that rows about which there is no question don't cost the others their significance.
+///
+/// Chance draws, where there are too many rounds for exactness, come from `seed`.
+pub fn compare_saves(
+    rows: &[SavedRow<'_>],
+    twins: &[SavedTwins<'_>],
+    seed: u64,
+) -> Vec<Option<SavedAnswer>> {
+    let anchors = Anchors::of(rows);
+    let corrected = anchors.correct(rows);
+    let mut answers = vec![None; rows.len()];
+    for role in [Role::Question, Role::Control] {
+        let family: Vec<usize> = (0..rows.len())
+            .filter(|&index| rows[index].role == role)
+            .collect();
+        let evidence = family.iter().map(|&index| {
+            let (row, corrected_row) = (&rows[index], &corrected[index]);
+            let ln_floor = corrected_row
+                .spread
+                .max(between_twins(row.kind, twins))
+                .max(REACH * corrected_row.widened(between_runs(row.kind, rows, &corrected)));
+            let floor = (ln_floor + corrected_row.disagreement).exp_m1();
+            Evidence::unpaired(&corrected_row.after, &corrected_row.before, floor, seed)
+                .with_floor_of_runs()
+        });
+        let comparisons = conclude(&evidence.collect::<Vec<_>>());
+        for (index, comparison) in family.into_iter().zip(comparisons) {
+            answers[index] = Some(SavedAnswer {
+                comparison,
+                drift: corrected[index].drift,
+            });
+        }
+    }
+    answers
+}
+
+/// How far equal entries of one run differ, on the log scale: their median ratio, and what chance does to it.
+pub fn pair_floor(first: &[(u32, f64)], again: &[(u32, f64)]) -> f64 {
+    let ratios = ln_ratios(first, again);
+    let deviation =
+        deviation_of_median(robust_deviation(&ratios), 1.0 / ratios.len().max(1) as f64);
+    median(&ratios).unwrap_or(0.0).abs() + CHANCE * deviation
+}
+
+/// The rows that tell how fast the machine was.
+struct Anchors(Vec<(usize, Role, SavedKind, Anchor)>);
+
+impl Anchors {
+    fn of(rows: &[SavedRow<'_>]) -> Self {
+        let anchors = rows.iter().enumerate().filter_map(|(index, row)| {
+            let anchor = (row.role != Role::Question)
+                .then(|| Anchor::of(row.before, row.after))
+                .flatten()?;
+            Some((index, row.role, row.kind, anchor))
+        });
+        Self(anchors.collect())
+    }
+
+    /// All rows without the drift.
+    fn correct(&self, rows: &[SavedRow<'_>]) -> Vec<Corrected> {
+        let mut known: HashMap<(SavedKind, Option<usize>), Option<Told>> = HashMap::new();
+        let correct = |(index, row): (usize, &SavedRow<'_>)| {
+            // Only an anchor has to be left out of those that tell its drift.
+            let without = (row.role != Role::Question).then_some(index);
+            let mut told = |waiting| {
+                let kind = SavedKind {
+                    waiting,
+                    ..row.kind
+                };
+                let told = known.entry((kind, without));
+                told.or_insert_with(|| self.drift(kind, without)).clone()
+            };
+            let own = told(row.kind.waiting);
+            let other = match row.kind.waiting {
+                Waiting::Spins => None,
+                Waiting::Sleeps => told(Waiting::Spins),
+            };
+            Corrected::of(row, own.as_ref(), other.as_ref())
+        };
+        rows.iter().enumerate().map(correct).collect()
+    }
+
+    /// The drift of a kind by all rows but one.
+    fn drift(&self, kind: SavedKind, without: Option<usize>) -> Option<Told> {
+        let chosen = self.0.iter().filter(|(index, role, of, _)| {
+            let tells = *role == Role::Limit || of.figure == kind.figure;
+            Some(*index) != without && tells && of.waiting == kind.waiting
+        });
+        let chosen: Vec<&Anchor> = chosen.map(|(.., anchor)| anchor).collect();
+        Some(Told {
+            drift: Drift::of(&chosen)?,
+            anchors: chosen.len(),
+        })
+    }
+}
+
+/// A drift, and how many rows tell it.
+#[derive(Clone)]
+struct Told {
+    drift: Drift,
+    anchors: usize,
 }
 
 /// A row without the drift, as logarithms.
 struct Corrected {
-    kind: Kind,
     before: Vec<f64>,
     after: Vec<f64>,
-    floor: f64,
+    /// The machine's, that was taken away.
+    drift: Option<f64>,
+    /// By how many rows it is told.
+    anchors: usize,
+    shift: Option<f64>,
+    /// The larger deviation of a run.
     spread: f64,
-    /// How far the row moved, if it shouldn't have.
-    control_shift: Option<f64>,
+    /// How much farther from no shift at all its own anchors put it than the other kind's.
+    disagreement: f64,
 }
 
 impl Corrected {
-    fn of(row: &SavedRow<'_>) -> Self {
-        let (before, after) = (row.before.corrected_lns(), row.after.corrected_lns());
-        let shift = super::interval::shift(&after, &before).map(|(shift, _)| shift);
+    fn of(row: &SavedRow<'_>, own: Option<&Told>, other: Option<&Told>) -> Self {
+        let (before, after) = without_drift(row, own);
+        let shift = shift(&after, &before);
+        let other_shift = other.and_then(|other| {
+            let (before, after) = without_drift(row, Some(other));
+            self::shift(&after, &before)
+        });
+        let farther = shift.zip(other_shift).map(|(own, other)| {
+            // Of what both agree on, the smaller; of what they don't, nothing.
+            let agreed = if own * other > 0.0 {
+                own.abs().min(other.abs())
+            } else {
+                0.0
+            };
+            own.abs() - agreed
+        });
         Self {
-            kind: row.kind,
-            floor: row.floor,
             spread: robust_deviation(&before).max(robust_deviation(&after)),
-            control_shift: shift.filter(|_| row.control),
+            disagreement: farther.unwrap_or(0.0),
+            drift: own.map(|told| told.drift.ratio()),
+            anchors: own.map_or(0, |told| told.anchors),
+            shift,
             before,
             after,
         }
     }
+
+    /// The standard deviation of a row between two runs, given that of one whose drift is known: that of its drift is the median of as
+    /// many rows as tell it.
+    fn widened(&self, deviation: f64) -> f64 {
+        match self.anchors {
+            0 => deviation,
+            anchors => deviation.hypot(deviation_of_median(deviation, 1.0 / anchors as f64)),
+        }
+    }
+
+    /// The standard deviation that its rounds give its shift.
+    fn deviation_of_shift(&self) -> f64 {
+        let inverse = |side: &[f64]| 1.0 / side.len().max(1) as f64;
+        deviation_of_median(self.spread, inverse(&self.before) + inverse(&self.after))
+    }
 }
 
-/// How far a row of this kind can move between the two runs without having changed, on the log scale; zero without any control.
-fn between_runs(kind: Kind, rows: &[Corrected]) -> f64 {
-    let shifts = |of_kind: bool| -> Vec<f64> {
-        let chosen = rows.iter().filter(|row| !of_kind || row.kind == kind);
-        chosen.filter_map(|row| row.control_shift).collect()
+fn without_drift(row: &SavedRow<'_>, told: Option<&Told>) -> (Vec<f64>, Vec<f64>) {
+    let of = |run: usize, series: &[(u32, f64)]| match told {
+        Some(told) => told.drift.taken_from(run, series),
+        None => lns(&super::rounds::values(series)),
     };
-    let own = shifts(true);
+    (of(0, row.before), of(1, row.after))
+}
+
+fn shift(after: &[f64], before: &[f64]) -> Option<f64> {
+    interval::shift(after, before).map(|(shift, _)| shift)
+}
+
+/// By how much rows of this kind that were entered twice differ from themselves, on the log scale: the largest such figure of either run. Where
+/// none of the kind was, that of the same figure of all.
+fn between_twins(kind: SavedKind, twins: &[SavedTwins<'_>]) -> f64 {
+    let largest = |of: &dyn Fn(SavedKind) -> bool| {
+        let chosen = twins.iter().filter(|twins| of(twins.kind));
+        let floors = chosen.map(|twins| pair_floor(twins.first, twins.again));
+        floors.max_by(f64::total_cmp)
+    };
+    largest(&|of| of == kind)
+        .or_else(|| largest(&|of| of.figure == kind.figure))
+        .unwrap_or(0.0)
+}
+
+/// The standard deviation between two runs of rows that didn't change, beyond what the scatter of their rounds explains, on the log scale:
+/// of controls of the same kind if there are at least [`CONTROLS_MIN`], or of the same figure, or of all; zero without any.
+fn between_runs(kind: SavedKind, rows: &[SavedRow<'_>], corrected: &[Corrected]) -> f64 {
+    let controls = |of: &dyn Fn(SavedKind) -> bool| -> Vec<(f64, f64)> {
+        let chosen = rows.iter().zip(corrected).filter(|(row, corrected)| {
+            row.role != Role::Question && of(row.kind) && corrected.drift.is_some()
+        });
+        let shifts = chosen.filter_map(|(_, row)| Some((row.shift?, row.deviation_of_shift())));
+        shifts.collect()
+    };
+    let own = controls(&|of| of == kind);
     if own.len() >= CONTROLS_MIN {
-        return REACH * deviation_around(&own, 0.0);
+        return deviation_beyond(&own);
     }
-    REACH * deviation_around(&shifts(false), 0.0)
+    let of_figure = controls(&|of| of.figure == kind.figure);
+    if of_figure.len() >= CONTROLS_MIN {
+        return deviation_beyond(&of_figure);
+    }
+    deviation_beyond(&controls(&|_| true))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::noise::{Figure, Waiting};
-    use super::super::simulated::{Draw, heavy, is_difference, normal};
+    use super::super::simulated::normal;
     use super::super::verdict::Verdict;
     use super::*;
 
-    const ROUNDS: u32 = 10;
-
-    /// So many rows of the hundred are the kernel's mechanisms.
-    const CONTROLS: usize = 30;
-
     type Times = Vec<(u32, f64)>;
 
-    /// What a row has in every run.
-    #[derive(Clone, Copy)]
-    struct Truth {
-        time_ns: f64,
-        /// How much slower the machine's slow state makes it.
-        slowdown: f64,
-        noise: Draw,
-    }
-
-    /// The rows, and after them the limit.
-    fn truths(random: &mut fastrand::Rng) -> Vec<Truth> {
-        let mut truth = |index| Truth {
-            time_ns: (3.0 + 7.0 * random.f64()).exp(),
-            slowdown: 3.5 * (0.05 * normal(random)).exp(),
-            noise: if index % 3 == 0 { heavy } else { normal },
-        };
-        (0..=100).map(&mut truth).collect()
-    }
-
-    /// The machine during one round.
-    struct State {
-        slow_at_first: bool,
-        /// From which row on it is in the other state.
-        turn: usize,
-    }
-
-    impl State {
-        fn is_slow(&self, row: usize) -> bool {
-            (row >= self.turn) != self.slow_at_first
-        }
-    }
-
-    fn states(random: &mut fastrand::Rng) -> Vec<State> {
-        let mut slow = random.bool();
-        let round = |_| {
-            let slow_at_first = slow;
-            let turns = random.f64() < 0.15;
-            slow ^= turns;
-            State {
-                slow_at_first,
-                turn: if turns {
-                    random.usize(0..=100)
-                } else {
-                    usize::MAX
-                },
-            }
-        };
-        (0..ROUNDS).map(round).collect()
-    }
-
-    /// All rows of one run, each with 4 % of scatter over rounds and 6 % that the whole run shares.
-    fn run(
-        truths: &[Truth],
-        added_ns: impl Fn(usize) -> f64,
-        random: &mut fastrand::Rng,
-    ) -> Vec<Times> {
-        let states = states(random);
-        let row = |(index, truth): (usize, &Truth)| {
-            let shared = 0.06 * normal(random);
-            let time = |(round, state): (usize, &State)| {
-                let slowdown = if state.is_slow(index) {
-                    truth.slowdown
-                } else {
-                    1.0
-                };
-                let scatter = (shared + 0.04 * (truth.noise)(random)).exp();
-                let even = truth.time_ns + added_ns(index);
-                (round as u32, even * slowdown * scatter)
-            };
-            states.iter().enumerate().map(time).collect()
-        };
-        truths.iter().enumerate().map(row).collect()
-    }
-
-    fn answers(before: &[Times], after: &[Times]) -> Vec<Comparison> {
-        let kind = Kind {
-            waiting: Waiting::Spins,
+    fn kind(waiting: Waiting) -> SavedKind {
+        SavedKind {
+            waiting,
             figure: Figure::Stream,
-        };
-        let series = |run: &'_ [Times], index: usize| (run[index].clone(), run[100].clone());
-        let rows: Vec<_> = (0..100)
-            .map(|index| (series(before, index), series(after, index)))
-            .collect();
-        let rows: Vec<SavedRow<'_>> = rows
-            .iter()
-            .enumerate()
-            .map(|(index, (before, after))| SavedRow {
-                kind,
-                before: SavedSeries {
-                    times: &before.0,
-                    limits: Some(&before.1),
-                },
-                after: SavedSeries {
-                    times: &after.0,
-                    limits: Some(&after.1),
-                },
-                floor: 0.03,
-                control: index < CONTROLS,
-            })
-            .collect();
-        compare_saves(&rows, 1)
-    }
-
-    #[test]
-    fn two_saves_of_one_build_show_no_difference_in_95_of_100_rows_though_the_machine_changes() {
-        let mut random = fastrand::Rng::with_seed(41);
-        for repeat in 0..10 {
-            let truths = truths(&mut random);
-            let before = run(&truths, |_| 0.0, &mut random);
-            let after = run(&truths, |_| 0.0, &mut random);
-            let answers = answers(&before, &after);
-            let quiet = |answer: &&Comparison| answer.verdict == Verdict::NoDetectableDifference;
-            let quiet = answers.iter().filter(quiet).count();
-            assert!(quiet >= 95, "{repeat}: {quiet}");
         }
     }
 
-    #[test]
-    fn two_hundred_nanoseconds_in_a_send_of_thirty_are_slower_though_the_machine_changes() {
-        let mut random = fastrand::Rng::with_seed(42);
-        for repeat in 0..10 {
-            let mut truths = truths(&mut random);
-            truths[CONTROLS..60]
-                .iter_mut()
-                .for_each(|truth| truth.time_ns = 30.0);
-            let before = run(&truths, |_| 0.0, &mut random);
-            let planted = |row: usize| {
-                if (CONTROLS..60).contains(&row) {
-                    200.0
-                } else {
-                    0.0
-                }
-            };
-            let after = run(&truths, planted, &mut random);
-            let answers = answers(&before, &after);
-            let slower = |answer: &Comparison| answer.verdict == Verdict::Slower;
-            assert!(
-                answers[CONTROLS..60].iter().all(slower),
-                "{repeat}: {:?}",
-                &answers[CONTROLS..60]
-            );
-            let others = answers[..CONTROLS].iter().chain(&answers[60..]);
-            let wrong = others.filter(|answer| is_difference(answer)).count();
-            assert!(wrong <= 3, "{repeat}: {wrong}");
+    fn times(rounds: u32, time: impl Fn(u32) -> f64) -> Times {
+        (1..=rounds).map(|round| (round, time(round))).collect()
+    }
+
+    fn row<'a>(role: Role, before: &'a Times, after: &'a Times) -> SavedRow<'a> {
+        SavedRow {
+            kind: kind(Waiting::Spins),
+            role,
+            before,
+            after,
         }
+    }
+
+    fn verdict(answer: Option<SavedAnswer>) -> Verdict {
+        answer.expect("no limit").comparison.verdict
+    }
+
+    fn assert_close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-6, "{left} {right}");
     }
 
     #[test]
     fn drift_cancels_and_what_is_left_is_the_ratio() {
-        let limit = |slow: f64| (0..8).map(|round| (round, slow * 5.0)).collect::<Times>();
-        let times = |slow: f64| {
-            (0..8)
-                .map(|round| (round, slow * (10.0 + f64::from(round))))
-                .collect::<Times>()
-        };
-        let kind = Kind {
-            waiting: Waiting::Sleeps,
-            figure: Figure::RoundTrip,
-        };
-        let (fast, slow) = ((times(1.0), limit(1.0)), (times(3.5), limit(3.5)));
-        let row = |limits: bool| SavedRow {
-            kind,
-            before: SavedSeries {
-                times: &fast.0,
-                limits: limits.then_some(&fast.1),
-            },
-            after: SavedSeries {
-                times: &slow.0,
-                limits: limits.then_some(&slow.1),
-            },
-            floor: 0.05,
-            control: false,
-        };
-        let ratio = |limits| compare_saves(&[row(limits)], 1)[0].ratio.expect("rounds");
-        assert!((ratio(true) - 1.0).abs() < 1e-9);
-        assert!((ratio(false) - 3.5).abs() < 0.3);
+        let limit = |slow: f64| times(8, |_| slow * 5.0);
+        let own = |slow: f64| times(8, |round| slow * (10.0 + f64::from(round)));
+        let (fast, slow) = ((own(1.0), limit(1.0)), (own(3.5), limit(3.5)));
+        let question = row(Role::Question, &fast.0, &slow.0);
+        let limit = row(Role::Limit, &fast.1, &slow.1);
+        let with = compare_saves(&[question, limit], &[], 1);
+        let answer = with[0].expect("a question");
+        assert_close(answer.comparison.ratio.expect("rounds"), 1.0);
+        assert_close(answer.drift.expect("a limit"), 3.5);
+        assert_eq!(with[1], None);
+        let without = compare_saves(&[question], &[], 1)[0].expect("a question");
+        assert!(without.comparison.ratio.is_some_and(|ratio| ratio > 3.0));
+        assert_eq!(without.drift, None);
     }
 
     #[test]
-    fn controls_that_moved_raise_the_floor_of_their_kind() {
-        let kind = |waiting| Kind {
-            waiting,
-            figure: Figure::Stream,
+    fn what_sleeps_has_no_drift_from_what_spins() {
+        let (before, after) = (times(8, |_| 10.0), times(8, |_| 20.0));
+        let sleeping = SavedRow {
+            kind: kind(Waiting::Sleeps),
+            ..row(Role::Question, &before, &after)
         };
-        let series: Vec<Times> = [100.0, 130.0]
-            .map(|time| (0..10).map(|round| (round, time)).collect())
-            .into();
-        let saved = |index: usize| SavedSeries {
-            times: &series[index],
-            limits: None,
+        let limit = row(Role::Limit, &before, &after);
+        assert_eq!(
+            compare_saves(&[sleeping, limit], &[], 1)[0].and_then(|a| a.drift),
+            None
+        );
+    }
+
+    #[test]
+    fn what_may_spin_or_sleep_has_to_differ_by_the_anchors_of_either() {
+        let (before, after) = (times(11, |_| 10.0), times(11, |_| 35.0));
+        let [fast, slow] = [times(11, |_| 5.0), times(11, |_| 17.5)];
+        let sleeps = kind(Waiting::Sleeps);
+        let question = SavedRow {
+            kind: sleeps,
+            ..row(Role::Question, &before, &after)
         };
-        let row = |waiting, control: bool| SavedRow {
-            kind: kind(waiting),
-            before: saved(0),
-            after: saved(1),
-            floor: 0.05,
-            control,
+        let futex = SavedRow {
+            kind: sleeps,
+            ..row(Role::Limit, &fast, &fast)
         };
-        let spins = row(Waiting::Spins, false);
-        let alone = compare_saves(&[spins], 1);
-        assert_eq!(alone[0].verdict, Verdict::Slower);
-        let mut still = row(Waiting::Spins, true);
-        still.after = saved(0);
-        let moved = row(Waiting::Sleeps, true);
-        // Its own kind's controls stood still.
-        let answers = compare_saves(&[spins, still, still, still, moved, moved, moved, moved], 1);
-        assert_eq!(answers[0].verdict, Verdict::Slower);
-        // Its own kind has too few, and the others moved.
-        let answers = compare_saves(&[spins, still, moved, moved, moved, moved], 1);
-        assert_eq!(answers[0].verdict, Verdict::NoDetectableDifference);
+        let alone = compare_saves(&[question, futex], &[], 1)[0];
+        assert_eq!(verdict(alone), Verdict::Slower);
+        let line = row(Role::Limit, &fast, &slow);
+        let answer = compare_saves(&[question, futex, line], &[], 1)[0];
+        assert_eq!(verdict(answer), Verdict::NoDetectableDifference);
+    }
+
+    #[test]
+    fn controls_that_moved_apart_raise_the_floor_and_those_that_stood_still_do_not() {
+        let before = times(11, |_| 100.0);
+        let after = times(11, |_| 160.0);
+        let control = |index: usize, apart: f64| {
+            let to = if index.is_multiple_of(2) {
+                apart
+            } else {
+                1.0 / apart
+            };
+            times(11, |_| 100.0 * to)
+        };
+        let answer = |apart: f64| {
+            let controls: Vec<Times> = (0..12).map(|index| control(index, apart)).collect();
+            let mut rows = vec![row(Role::Question, &before, &after)];
+            rows.extend(
+                controls
+                    .iter()
+                    .map(|after| row(Role::Control, &before, after)),
+            );
+            compare_saves(&rows, &[], 1)[0]
+        };
+        assert_eq!(verdict(answer(1.01)), Verdict::Slower);
+        assert_eq!(verdict(answer(1.3)), Verdict::NoDetectableDifference);
+    }
+
+    #[test]
+    fn equal_entries_that_differ_raise_the_floor_and_a_disturbed_round_of_them_does_not() {
+        let before = times(11, |_| 100.0);
+        let after = times(11, |_| 150.0);
+        let answer = |again: &Times| {
+            let twins = SavedTwins {
+                kind: kind(Waiting::Spins),
+                first: &before,
+                again,
+            };
+            compare_saves(&[row(Role::Question, &before, &after)], &[twins], 1)[0]
+        };
+        let disturbed = times(11, |round| if round % 4 == 0 { 900.0 } else { 101.0 });
+        assert_eq!(verdict(answer(&disturbed)), Verdict::Slower);
+        let different = times(11, |_| 155.0);
+        assert_eq!(verdict(answer(&different)), Verdict::NoDetectableDifference);
     }
 
     #[test]
     fn many_rounds_do_not_make_a_shift_within_the_scatter_of_one_run_a_difference() {
         let mut random = fastrand::Rng::with_seed(43);
-        let mut times = |shift: f64| -> Times {
-            let noise =
-                (0..40).map(|round| (round, 100.0 * (shift + 0.1 * normal(&mut random)).exp()));
-            noise.collect()
+        let mut noisy = |shift: f64| -> Times {
+            let noise = (0..40).map(|_| 100.0 * (shift + 0.1 * normal(&mut random)).exp());
+            (1..).zip(noise).collect()
         };
-        let (before, after, far) = (times(0.0), times(0.07), times(0.3));
-        let saved = |times| SavedSeries {
-            times,
-            limits: None,
-        };
-        let answer = |after| {
-            let row = SavedRow {
-                kind: Kind {
-                    waiting: Waiting::Spins,
-                    figure: Figure::Stream,
-                },
-                before: saved(&before),
-                after: saved(after),
-                floor: 0.01,
-                control: false,
-            };
-            compare_saves(&[row], 1)[0]
-        };
-        assert!(answer(&after).p_adjusted < 0.05);
-        assert_eq!(answer(&after).verdict, Verdict::NoDetectableDifference);
-        assert_eq!(answer(&far).verdict, Verdict::Slower);
+        let (before, after, far) = (noisy(0.0), noisy(0.07), noisy(0.3));
+        let answer = |after| compare_saves(&[row(Role::Question, &before, after)], &[], 1)[0];
+        assert!(answer(&after).is_some_and(|a| a.comparison.p_adjusted < 0.05));
+        assert_eq!(verdict(answer(&after)), Verdict::NoDetectableDifference);
+        assert_eq!(verdict(answer(&far)), Verdict::Slower);
+    }
+
+    #[test]
+    fn a_round_that_was_measured_twice_counts_twice() {
+        let mut before = times(10, |_| 10.0);
+        before.push((10, 10.0));
+        let after = times(12, |_| 20.0);
+        let answer = compare_saves(&[row(Role::Question, &before, &after)], &[], 1)[0];
+        assert_eq!(answer.map(|answer| answer.comparison.rounds), Some(11));
     }
 }

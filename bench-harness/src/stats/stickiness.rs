@@ -64,5 +64,11 @@ pub(super) fn inflation(correlation: f64) -> f64 {
 /// exp(-x²/2), both sides together; that bound is wider than the quantile by about what estimating the deviation takes.
 pub(super) fn reach(deviation: f64, inverse_rounds: f64, questions: usize) -> f64 {
     let deviations = (2.0 * (questions as f64 / SIGNIFICANCE).ln()).sqrt();
-    deviation * deviations * (FRAC_PI_2 * inverse_rounds).sqrt()
+    deviations * deviation_of_median(deviation, inverse_rounds)
+}
+
+/// The standard deviation of the median of rounds, given theirs and `inverse_rounds` (one divided by their number; the sum of both
+/// for a difference of two medians).
+pub(super) fn deviation_of_median(deviation: f64, inverse_rounds: f64) -> f64 {
+    deviation * (FRAC_PI_2 * inverse_rounds).sqrt()
 }

@@ -150,6 +150,8 @@ pub(super) struct Evidence {
     correlation: Option<f64>,
     /// One divided by the rounds; of two series the sum.
     inverse_rounds: f64,
+    /// Whether the floor is of rounds as well, so that it has to grow with their resemblance.
+    is_floor_of_rounds: bool,
 }
 
 impl Evidence {
@@ -164,6 +166,7 @@ impl Evidence {
             deviation: robust_deviation(ln_ratios),
             correlation: correlation(ln_ratios),
             inverse_rounds: 1.0 / ln_ratios.len().max(1) as f64,
+            is_floor_of_rounds: true,
         }
     }
 
@@ -177,11 +180,20 @@ impl Evidence {
             least: least_rank_sum(numerator.len(), denominator.len()),
             floor,
             deviation: robust_deviation(numerator).max(robust_deviation(denominator)),
-            correlation: larger(correlation(numerator), correlation(denominator)),
+            correlation: mean(correlation(numerator), correlation(denominator)),
             inverse_rounds: [numerator, denominator]
                 .map(|side| 1.0 / side.len().max(1) as f64)
                 .iter()
                 .sum(),
+            is_floor_of_rounds: true,
+        }
+    }
+
+    /// With a floor that knows of what sticks already, as it comes from how far equal runs lie apart.
+    pub(super) fn with_floor_of_runs(self) -> Self {
+        Self {
+            is_floor_of_rounds: false,
+            ..self
         }
     }
 
@@ -189,7 +201,12 @@ impl Evidence {
     fn ln_floor(&self, correlation: f64, questions: usize) -> f64 {
         let widening = inflation(correlation).sqrt();
         let reach = reach(self.deviation, self.inverse_rounds, questions);
-        widening * self.floor.ln_1p().max(reach)
+        let floor = self.floor.ln_1p();
+        if self.is_floor_of_rounds {
+            widening * floor.max(reach)
+        } else {
+            floor.max(widening * reach)
+        }
     }
 
     fn verdict(&self, p_adjusted: f64, least_adjusted: f64, ln_floor: f64) -> Verdict {
@@ -245,8 +262,12 @@ pub(super) fn lns(values: &[f64]) -> Vec<f64> {
     logarithms.filter(|ln| ln.is_finite()).collect()
 }
 
-fn larger(left: Option<f64>, right: Option<f64>) -> Option<f64> {
-    left.into_iter().chain(right).max_by(f64::total_cmp)
+/// Of those that there are.
+fn mean(left: Option<f64>, right: Option<f64>) -> Option<f64> {
+    left.zip(right)
+        .map(|(left, right)| f64::midpoint(left, right))
+        .or(left)
+        .or(right)
 }
 
 #[cfg(test)]

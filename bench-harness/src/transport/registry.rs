@@ -191,6 +191,12 @@ impl Contender {
         self.class == Class::Limit && !self.figures.has_round_trip()
     }
 
+    /// Whether it is made of what this project builds, so that another build of it may be faster or slower.
+    pub fn is_ours(&self) -> bool {
+        const OURS: [&str; 3] = ["ring-", "semaphore", "event-count"];
+        OURS.iter().any(|start| self.name.starts_with(start))
+    }
+
     /// Whether its messages carry anything.
     pub fn has_content(&self) -> bool {
         !matches!(self.class, Class::Notify | Class::Limit)
@@ -310,6 +316,12 @@ fn limits() -> Vec<Contender> {
     ]
 }
 
+/// Whether that is the full name of a mechanism of the kernel's, which only another kernel changes.
+pub fn is_of_kernel(full_name: &str) -> bool {
+    let mut kernels = kernels().into_iter();
+    kernels.any(|contender| !contender.is_ours() && contender.full_name() == full_name)
+}
+
 /// The contender of that full name.
 pub fn find(full_name: &str) -> Option<Contender> {
     contenders()
@@ -332,5 +344,21 @@ mod tests {
             assert!(seen.insert(name.clone()), "{name} twice");
         }
         assert!(find("no-such/spin").is_none());
+    }
+
+    #[test]
+    fn what_we_build_is_told_from_what_the_kernel_brings() {
+        for (name, of_kernel) in [
+            ("pipe/park", true),
+            ("mmap-file/spin", true),
+            ("sem-posix/park", true),
+            ("semaphore-owned/park", false),
+            ("event-count/park", false),
+            ("ring-mpmc/spin", false),
+            ("limit-futex/park", false),
+            ("my-queue/park", false),
+        ] {
+            assert_eq!(is_of_kernel(name), of_kernel, "{name}");
+        }
     }
 }

@@ -1,0 +1,289 @@
+//! The rows that two reports have in common, and their figures in each window.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fan::Stopped;
+use crate::measure::schedule::Arrivals;
+use crate::report::document::{Figures, Report, WindowFigures, WindowKind};
+use crate::report::numbers::bytes;
+use crate::results::Status;
+use crate::stats::median;
+use crate::stats::saves::Figure;
+use crate::transport::WaitMode;
+
+/// A figure of each window, with the number of its round.
+pub(super) type Series = Vec<(u32, f64)>;
+
+/// All figures, in the order in which they are shown.
+pub const FIGURES: [Figure; 6] = [
+    Figure::Stream,
+    Figure::RoundTripP50,
+    Figure::RoundTripP99,
+    Figure::PacedP50,
+    Figure::PacedP99,
+    Figure::Cpu,
+];
+
+/// What makes a row the same in two reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// The contender's name without the way of waiting.
+    pub contender: String,
+    /// How it waits.
+    pub wait: WaitMode,
+    /// The length of its messages.
+    pub size_bytes: usize,
+    /// Processes that send.
+    pub producers: u32,
+    /// Processes that receive.
+    pub consumers: u32,
+    /// One more process, that was stopped in the middle of a message.
+    pub stopped: Option<Stopped>,
+    /// The two cores, if they aren't those of the whole run.
+    pub cores: Option<[usize; 2]>,
+    /// Paced messages a second, if there are any.
+    pub rate_per_second: Option<u64>,
+    /// How their moments lay.
+    pub arrivals: Option<Arrivals>,
+}
+
+impl Place {
+    fn of(row: &Figures) -> Self {
+        Self {
+            contender: row.contender.clone(),
+            wait: row.wait,
+            size_bytes: row.size_bytes,
+            producers: row.producers,
+            consumers: row.consumers,
+            stopped: row.stopped,
+            cores: row.cores,
+            rate_per_second: row.paced_ns.rate_per_second,
+            arrivals: row.paced_ns.arrivals,
+        }
+    }
+
+    fn without_pace(self) -> Self {
+        Self {
+            rate_per_second: None,
+            arrivals: None,
+            ..self
+        }
+    }
+
+    /// The contender's name with the way of waiting.
+    pub fn full_name(&self) -> String {
+        Stopped::named(format!("{}/{}", self.contender, self.wait), self.stopped)
+    }
+
+    /// What tells it from other rows of the same contender, as in `64 B` or `64 B, 2 to 1`.
+    pub fn circumstances(&self, has_rates: bool) -> String {
+        let mut parts = Vec::new();
+        if self.size_bytes > 0 {
+            parts.push(bytes(self.size_bytes));
+        }
+        if (self.producers, self.consumers) != (1, 1) {
+            parts.push(format!("{} to {}", self.producers, self.consumers));
+        }
+        if let Some([left, right]) = self.cores {
+            parts.push(format!("cores {left} and {right}"));
+        }
+        if let Some(rate) = self.rate_per_second.filter(|_| has_rates) {
+            parts.push(format!("{rate}/s"));
+        }
+        parts.join(", ")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.full_name();
+        match self.circumstances(false) {
+            more if more.is_empty() => f.write_str(&name),
+            more => write!(f, "{name} {more}"),
+        }
+    }
+}
+
+/// A row that both reports have.
+#[derive(Debug, Clone)]
+pub(super) struct Pair<'a> {
+    pub(super) place: Place,
+    pub(super) before: &'a Figures,
+    pub(super) after: &'a Figures,
+    /// Whether paced messages were due at the same rate in both.
+    has_same_pace: bool,
+}
+
+/// The rows of two reports: those of both, and what is told of those of one.
+#[derive(Debug)]
+pub(super) struct Pairs<'a> {
+    pub(super) pairs: Vec<Pair<'a>>,
+    pub(super) alone: Vec<String>,
+}
+
+/// Whether any figure of a row can be used.
+fn is_measured(row: &Figures) -> bool {
+    matches!(row.status, Status::Ok | Status::Saturated) && !row.windows.is_empty()
+}
+
+fn rows(report: &Report) -> impl Iterator<Item = &Figures> {
+    report.results.iter().filter(|row| !row.is_twin)
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn of(before: &'a Report, after: &'a Report) -> Self {
+        let mut pairs = Vec::new();
+        let mut alone = Vec::new();
+        for row in rows(before) {
+            let place = Place::of(row);
+            let counterpart = counterpart(&place, after);
+            let (is_before, is_after) = (
+                is_measured(row),
+                counterpart.is_some_and(|(row, _)| is_measured(row)),
+            );
+            match counterpart {
+                Some((after, has_same_pace)) if is_before && is_after => pairs.push(Pair {
+                    place,
+                    before: row,
+                    after,
+                    has_same_pace,
+                }),
+                Some((after, _)) if is_before => {
+                    alone.push(format!("{place}: measured before, not after: {}", why(after)));
+                }
+                Some(_) if is_after => {
+                    alone.push(format!("{place}: not measured before ({})", why(row)));
+                }
+                None if is_before => alone.push(format!("{place}: only in the run before")),
+                _ => {}
+            }
+        }
+        let is_new = |row: &&Figures| counterpart(&Place::of(row), before).is_none();
+        let new = rows(after).filter(|row| is_measured(row)).filter(is_new);
+        alone.extend(new.map(|row| format!("{}: only in the run after", Place::of(row))));
+        Self { pairs, alone }
+    }
+}
+
+/// The row of the same place, and whether its pace is the same: what has other figures as well is compared by these at least.
+fn counterpart<'a>(place: &Place, report: &'a Report) -> Option<(&'a Figures, bool)> {
+    if let Some(row) = rows(report).find(|row| Place::of(row) == *place) {
+        return Some((row, true));
+    }
+    let bare = place.clone().without_pace();
+    let mut others = rows(report).filter(|row| Place::of(row).without_pace() == bare);
+    // Several of them are points of a curve, which have nothing but their pace.
+    let other = others.next().filter(|_| others.next().is_none())?;
+    Some((other, false))
+}
+
+fn why(row: &Figures) -> String {
+    row.reason.clone().unwrap_or_else(|| {
+        match row.status {
+            Status::Unavailable => "it couldn't be had",
+            Status::Saturated => "it couldn't keep its rate",
+            _ => "it has no windows",
+        }
+        .to_owned()
+    })
+}
+
+impl Pair<'_> {
+    /// The times of a figure in both runs; nothing if one of them lacks it.
+    pub(super) fn series(&self, figure: Figure) -> Option<(Series, Series)> {
+        let windows = self.windows_of(figure)?;
+        let (before, after) = (
+            series(self.before, figure, windows)?,
+            series(self.after, figure, windows)?,
+        );
+        Some((before, after))
+    }
+
+    /// The windows that a figure is taken from.
+    pub(super) fn windows_of(&self, figure: Figure) -> Option<WindowKind> {
+        let both_have =
+            |kind: WindowKind| [self.before, self.after].iter().all(|row| has(row, kind));
+        let stream = Some(self.slower_regime()).filter(|&kind| both_have(kind));
+        let trip = Some(WindowKind::RoundTrip).filter(|&kind| both_have(kind));
+        let paced = Some(WindowKind::Paced).filter(|&kind| {
+            let is_kept = !self.before.paced_ns.saturated && !self.after.paced_ns.saturated;
+            is_kept && self.has_same_pace && both_have(kind)
+        });
+        match figure {
+            Figure::Stream => stream,
+            Figure::RoundTripP50 | Figure::RoundTripP99 => trip,
+            Figure::PacedP50 | Figure::PacedP99 => paced,
+            Figure::Cpu => stream.or(trip).or(paced),
+        }
+    }
+
+    /// The regime of the stream that is slower in both runs together: one regime for both, so that like is compared with like.
+    fn slower_regime(&self) -> WindowKind {
+        let time = |kind| {
+            let medians = [self.before, self.after].map(|row| {
+                let times = windows(row, kind).map(|window| window.ns_each.ln());
+                median(&times.collect::<Vec<_>>())
+            });
+            medians.into_iter().flatten().sum::<f64>()
+        };
+        let is_working_slower = time(WindowKind::Working) > time(WindowKind::Drained);
+        let has_drained = has(self.before, WindowKind::Drained);
+        if has(self.before, WindowKind::Working) && (is_working_slower || !has_drained) {
+            WindowKind::Working
+        } else {
+            WindowKind::Drained
+        }
+    }
+}
+
+fn windows(row: &Figures, kind: WindowKind) -> impl Iterator<Item = &WindowFigures> {
+    row.windows.iter().filter(move |window| window.kind == kind)
+}
+
+fn has(row: &Figures, kind: WindowKind) -> bool {
+    windows(row, kind).next().is_some()
+}
+
+/// A figure in each window of a kind, those of repeated sessions each for itself. A percentile that some window has too few samples for
+/// is none at all: the windows that have it are other ones than those that haven't.
+pub(super) fn series(row: &Figures, figure: Figure, kind: WindowKind) -> Option<Series> {
+    let value = |window: &WindowFigures| match figure {
+        Figure::Stream => Some(window.ns_each),
+        Figure::RoundTripP50 | Figure::PacedP50 => Some(window.times_ns?.p50? as f64),
+        Figure::RoundTripP99 | Figure::PacedP99 => Some(window.times_ns?.p99? as f64),
+        Figure::Cpu => {
+            // An exchange is two messages.
+            let messages = if kind == WindowKind::RoundTrip { 2 } else { 1 } * window.count.max(1);
+            let cpu_ns = window.sender.cpu_ns + window.receiver.cpu_ns;
+            Some(cpu_ns as f64 / messages as f64)
+        }
+    };
+    let all: Option<Series> = windows(row, kind)
+        .map(|window| Some((window.round, value(window)?)))
+        .collect();
+    all.filter(|series| !series.is_empty())
+}
+
+/// The pairs of rows of one report that are the same contender, entered twice.
+pub(super) fn twins(report: &Report) -> impl Iterator<Item = (&Figures, &Figures)> {
+    let again = report.results.iter().filter(|row| row.is_twin);
+    again.filter_map(|again| {
+        let place = Place::of(again);
+        let first = rows(report).find(|row| Place::of(row) == place)?;
+        (is_measured(first) && is_measured(again)).then_some((first, again))
+    })
+}
+
+/// The windows that a figure of a row is taken from where it is compared with itself.
+pub(super) fn own_windows(first: &Figures, again: &Figures, figure: Figure) -> Option<WindowKind> {
+    let pair = Pair {
+        place: Place::of(first),
+        before: first,
+        after: again,
+        has_same_pace: true,
+    };
+    pair.windows_of(figure)
+}
