@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use parse_size::Config as SizeParser;
 
+use crate::compare::{BaselineArgs, CompareArgs};
 use crate::doctor::DoctorArgs;
 use crate::external::ExternalArgs;
 use crate::fan::{Fan, SIDE_MAX, Stopped};
@@ -70,6 +71,10 @@ pub enum Command {
     Save(Box<SaveArgs>),
     /// Show saved results again
     Report(ReportArgs),
+    /// Compare saved results: what became faster or slower beyond chance, noise and the machine's drift
+    ///
+    /// Exit codes: 0 fine; 1 a figure is slower than --fail-if allows; 2 usage; 6 input or output.
+    Compare(CompareArgs),
     /// Print the contenders, and why one is unavailable on this machine
     List(ListArgs),
     /// Look for what disturbs figures on this machine or keeps contenders from running; changes nothing
@@ -270,6 +275,10 @@ pub struct CommonArgs {
     /// Save the results to this file as well, for `report` and `compare`; what is there is replaced only by complete results
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+
+    /// Comparing with a saved run.
+    #[command(flatten)]
+    pub baseline: BaselineArgs,
 
     /// Refuse to measure where the machine makes the figures meaningless (what `doctor` calls FAIL)
     #[arg(long)]

@@ -18,7 +18,10 @@ pub fn deliver(report: &Report, view: &ViewArgs, save: Option<&Path>) -> Result<
         problems.push(format!("the report can't be written: {error}"));
     }
     if let Some(file) = save {
-        match saved::store(report, file) {
+        // What is saved is the run, whatever it was compared with.
+        let mut alone = report.clone();
+        alone.comparison = None;
+        match saved::store(&alone, file) {
             Ok(Some(elsewhere)) => eprintln!(
                 "{} is left as it was, as this run is incomplete; what was measured is in {}",
                 file.display(),
@@ -46,6 +49,8 @@ fn print(report: &Report, view: &ViewArgs) -> io::Result<()> {
     // Tables and Markdown have their warnings in them; what programs read shouldn't hide them from people.
     if matches!(view.output, Output::Json | Output::Csv) {
         let warnings = report.warnings.iter();
+        let compared = report.comparison.iter().flat_map(|runs| &runs.warnings);
+        let warnings = warnings.chain(compared);
         warnings.for_each(|warning| eprintln!("warning: {warning}"));
     }
     match view.output {

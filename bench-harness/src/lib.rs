@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod conformance;
 pub mod deliver;
 pub mod design;
@@ -33,6 +34,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command, CommonArgs, CompletionsArgs, ListArgs, ListOutput, ReportArgs, SaveArgs};
+use compare::{Baseline, CompareArgs, CompareError};
 use design::Design;
 use fan::Fan;
 use machine::Environment;
@@ -48,6 +50,7 @@ use transport::registry::{self, Contender};
 
 /// What the exit codes mean.
 mod exit {
+    pub(crate) const REGRESSION: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const ENVIRONMENT: u8 = 3;
     pub(crate) const INTEGRITY: u8 = 4;
@@ -74,6 +77,7 @@ pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
         Some(Command::Side) => return runner::side::main(),
         Some(Command::Save(args)) => save(args),
         Some(Command::Report(args)) => show(args),
+        Some(Command::Compare(args)) => compare(args),
         Some(Command::List(args)) => print_list(args),
         Some(Command::Doctor(args)) => doctor::main(args),
         Some(Command::Completions(args)) => print_completions(args),
@@ -148,6 +152,10 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         Err(PlanError::Usage(problem)) => return complain(exit::USAGE, &problem),
         Err(PlanError::Input(problem)) => return complain(exit::INPUT_OUTPUT, &problem),
     };
+    let baseline = match Baseline::open(&args.baseline, &plan) {
+        Ok(baseline) => baseline,
+        Err(error) => return refuse_comparison(&error),
+    };
     if args.strict
         && let Some(refusal) = refusal(plan.placement.pool())
     {
@@ -162,10 +170,31 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
             );
         }
     };
-    let report = conduct(&plan, interrupt);
+    let mut report = conduct(&plan, interrupt);
+    let compared = baseline
+        .map(|baseline| baseline.compare(&report))
+        .transpose();
+    report.comparison = compared.clone().unwrap_or_default();
     match deliver::deliver(&report, &args.view, args.save.as_deref()) {
-        Ok(()) => conclude(&report, args.require_all),
+        Ok(()) => conclude(&report, args.require_all, compared.err()),
         Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
+    }
+}
+
+/// What becomes of a comparison that can't be made.
+fn refuse_comparison(error: &CompareError) -> u8 {
+    match error {
+        CompareError::Usage(problem) => complain(exit::USAGE, problem),
+        CompareError::File(problem) => complain(exit::INPUT_OUTPUT, problem),
+    }
+}
+
+/// Compares saved results.
+fn compare(args: &CompareArgs) -> u8 {
+    match compare::main(args) {
+        Ok(false) => 0,
+        Ok(true) => exit::REGRESSION,
+        Err(error) => refuse_comparison(&error),
     }
 }
 
@@ -219,7 +248,8 @@ fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
 }
 
 /// What the run came to, the gravest first.
-fn conclude(report: &Report, require_all: bool) -> u8 {
+fn conclude(report: &Report, require_all: bool, incomparable: Option<String>) -> u8 {
+    let is_worse = report.comparison.as_ref().is_some_and(compare::tell);
     if report.incomplete {
         return complain(exit::INTERRUPTED, "interrupted; the report is incomplete");
     }
@@ -236,5 +266,9 @@ fn conclude(report: &Report, require_all: bool) -> u8 {
         let problem = "at least one contender is unavailable, and --require-all was given";
         return complain(exit::UNAVAILABLE, problem);
     }
-    0
+    match incomparable {
+        Some(problem) => complain(exit::USAGE, &problem),
+        None if is_worse => exit::REGRESSION,
+        None => 0,
+    }
 }

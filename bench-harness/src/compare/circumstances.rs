@@ -33,7 +33,11 @@ fn messages(report: &Report) -> String {
             payload.profile.records, payload.profile.bytes, payload.frame
         ),
         (None, Some(workload)) => {
-            format!("the workload {} of seed {}", workload.name, workload.seed)
+            format!(
+                "the workload {} of seed {}",
+                workload.name.name(),
+                workload.seed
+            )
         }
         (None, None) => "made-up messages".to_owned(),
     }
@@ -73,8 +77,7 @@ pub(super) fn warnings(before: Named<'_>, after: Named<'_>) -> Vec<String> {
         ));
     }
     if window_ratio(one, other) > WINDOW_RATIO_MAX {
-        let [one, other] =
-            [one, other].map(|report| time(report.settings.stream_window_ns as f64));
+        let [one, other] = [one, other].map(|report| time(report.settings.stream_window_ns as f64));
         warnings.push(format!(
             "the windows lasted {one} and {other}, so that disturbances weigh differently; give both runs the same --duration"
         ));
@@ -126,7 +129,10 @@ fn machine(report: &Report) -> Facts {
         ("kernel", environment.kernel.clone()),
         ("number of cores", environment.cores.to_string()),
         ("measured cores", shown(&environment.measured_cores)),
-        ("clock source", clock.unwrap_or_else(|| "unknown".to_owned())),
+        (
+            "clock source",
+            clock.unwrap_or_else(|| "unknown".to_owned()),
+        ),
         ("virtual", environment.is_virtual.to_string()),
     ]
 }

@@ -34,7 +34,7 @@ impl Controls {
         let name = format!("{}/{}", row.contender, row.wait);
         let is_control = match self.0.as_slice() {
             [] => is_same_system && is_of_kernel(&name),
-            patterns => self.names(patterns, row),
+            patterns => patterns.iter().any(|pattern| names(pattern, row)),
         };
         match row.class {
             Class::Limit => Role::Limit,
@@ -43,22 +43,19 @@ impl Controls {
         }
     }
 
-    fn names(&self, patterns: &[GlobMatcher], row: &Figures) -> bool {
-        let full = format!("{}/{}", row.contender, row.wait);
-        patterns
-            .iter()
-            .any(|pattern| pattern.is_match(&row.contender) || pattern.is_match(&full))
-    }
-
     /// The first pattern that names no row of the report.
     pub(super) fn idle(&self, report: &Report) -> Option<String> {
-        let is_idle = |pattern: &&GlobMatcher| {
-            let pattern = std::slice::from_ref(*pattern);
-            !report.results.iter().any(|row| self.names(pattern, row))
-        };
+        let is_idle =
+            |pattern: &&GlobMatcher| !report.results.iter().any(|row| names(pattern, row));
         let idle = self.0.iter().find(is_idle)?;
         Some(idle.glob().glob().to_owned())
     }
+}
+
+/// Whether a pattern matches the bare or the full name of a row.
+fn names(pattern: &GlobMatcher, row: &Figures) -> bool {
+    let full = format!("{}/{}", row.contender, row.wait);
+    pattern.is_match(&row.contender) || pattern.is_match(full)
 }
 
 /// A figure of a row, before anything is said of it.
@@ -159,7 +156,11 @@ fn figures_of<'a>(pair: &'a Pair<'a>, role: Role) -> impl Iterator<Item = Asked<
             after,
         })
     });
-    asked.take(if role == Role::Limit { 1 } else { FIGURES.len() })
+    asked.take(if role == Role::Limit {
+        1
+    } else {
+        FIGURES.len()
+    })
 }
 
 fn answer(asked: &[Asked<'_>], reports: &[&Report; 2]) -> Vec<Option<SavedAnswer>> {

@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Entry;
 use crate::fan::Stopped;
 use crate::measure::schedule::Arrivals;
 use crate::report::document::{Figures, Report, WindowFigures, WindowKind};
@@ -152,7 +153,10 @@ impl<'a> Pairs<'a> {
                     has_same_pace,
                 }),
                 Some((after, _)) if is_before => {
-                    alone.push(format!("{place}: measured before, not after: {}", why(after)));
+                    alone.push(format!(
+                        "{place}: measured before, not after: {}",
+                        why(after)
+                    ));
                 }
                 Some(_) if is_after => {
                     alone.push(format!("{place}: not measured before ({})", why(row)));
@@ -275,6 +279,35 @@ pub(super) fn twins(report: &Report) -> impl Iterator<Item = (&Figures, &Figures
         let first = rows(report).find(|row| Place::of(row) == place)?;
         (is_measured(first) && is_measured(again)).then_some((first, again))
     })
+}
+
+/// Whether a planned row is of the same place as a measured one, and can have that figure.
+pub(super) fn is_planned(place: &Place, figure: Figure, entry: &Entry) -> bool {
+    let Entry {
+        contender,
+        size,
+        fan,
+        stopped,
+        cores,
+        wanted,
+        ..
+    } = *entry;
+    let is_same = place.contender == contender.name
+        && place.wait == contender.wait
+        && place.size_bytes == size
+        && (place.producers, place.consumers) == (fan.producers, fan.consumers)
+        && place.stopped == stopped
+        && place.cores == cores;
+    let has_pace = wanted.paced.is_some_and(|pace| {
+        place.rate_per_second == Some(pace.rate_per_second) && place.arrivals == Some(pace.arrivals)
+    });
+    is_same
+        && match figure {
+            Figure::Stream => wanted.stream,
+            Figure::RoundTripP50 | Figure::RoundTripP99 => wanted.round_trip,
+            Figure::PacedP50 | Figure::PacedP99 => has_pace,
+            Figure::Cpu => wanted.windows() > 0,
+        }
 }
 
 /// The windows that a figure of a row is taken from where it is compared with itself.

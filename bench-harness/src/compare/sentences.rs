@@ -22,12 +22,18 @@ const VERDICTS: [Verdict; 4] = [
 /// What it comes to: a sentence about the figures in question, and one about the controls.
 pub(super) fn summary(runs: &ComparedRuns) -> Vec<String> {
     let mut sentences = vec![match runs.of_role(Role::Question).count() {
-        0 => "Every figure that both runs have is a control or a limit, so nothing was in question.".to_owned(),
+        0 => {
+            "Every figure that both runs have is a control or a limit, so nothing was in question."
+                .to_owned()
+        }
         all => counts(runs, Role::Question, &counted(all, "figure")),
     }];
     let controls = runs.of_role(Role::Control).count();
     if controls > 0 {
-        let what = format!("{} of controls, which can't have changed", counted(controls, "figure"));
+        let what = format!(
+            "{} of controls, which can't have changed",
+            counted(controls, "figure")
+        );
         sentences.push(counts(runs, Role::Control, &what));
     }
     sentences
@@ -69,8 +75,8 @@ fn named(figures: &[&ComparedFigure]) -> String {
     let mut by_size = figures.to_vec();
     let distance = |figure: &&ComparedFigure| figure.comparison.ratio.map_or(0.0, |r| r.ln().abs());
     by_size.sort_by(|left, right| distance(right).total_cmp(&distance(left)));
-    let named = by_size.iter().take(NAMED_MAX);
-    let mut names: Vec<String> = named
+    let farthest = by_size.iter().take(NAMED_MAX);
+    let mut names: Vec<String> = farthest
         .map(|one| format!("{} ({}x)", one.name(), figure(one.comparison.ratio)))
         .collect();
     if by_size.len() > NAMED_MAX {

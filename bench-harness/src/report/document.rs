@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::compare::document::ComparedRuns;
 use crate::fan::Stopped;
 use crate::machine::Environment;
 use crate::measure::integrity::Tally;
@@ -51,6 +52,8 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The rows.
     pub results: Vec<Figures>,
+    /// How it differs from the baseline, if there was one. Saved files are without.
+    pub comparison: Option<ComparedRuns>,
 }
 
 /// What was asked for, or chosen.

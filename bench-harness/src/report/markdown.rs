@@ -35,6 +35,9 @@ impl Report {
         paragraph(&items(&reasons));
         paragraph(&["## How to read it".to_owned()]);
         paragraph(&items(&self.legend()));
+        if let Some(comparison) = &self.comparison {
+            paragraph(&[comparison.to_markdown(2).trim_end().to_owned()]);
+        }
         paragraph(&["## Environment".to_owned()]);
         let facts: Vec<String> = self
             .facts()
@@ -52,14 +55,16 @@ impl Report {
     }
 }
 
-fn items(lines: &[String]) -> Vec<String> {
+/// A list.
+pub(crate) fn items(lines: &[String]) -> Vec<String> {
     lines
         .iter()
         .map(|line| format!("- {}", escaped(line)))
         .collect()
 }
 
-fn table(sheet: &Sheet) -> Vec<String> {
+/// A sheet without its title.
+pub(crate) fn table(sheet: &Sheet) -> Vec<String> {
     let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
     let names = sheet
         .columns

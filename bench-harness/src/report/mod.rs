@@ -58,6 +58,7 @@ pub fn make(plan: &Plan, occasion: Occasion, campaign: &Campaign) -> Report {
         quietness: campaign.quietness,
         noise,
         results,
+        comparison: None,
     }
 }
 

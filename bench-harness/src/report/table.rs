@@ -38,6 +38,10 @@ impl Report {
             .iter()
             .map(|warning| format!("warning: {warning}"));
         paragraphs(layout, &warnings.collect::<Vec<_>>(), &mut out)?;
+        if let Some(comparison) = &self.comparison {
+            writeln!(out, "\nCompared with {}\n", comparison.before.name)?;
+            comparison.write_table(layout, &mut out)?;
+        }
         out.flush()
     }
 }

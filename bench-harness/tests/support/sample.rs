@@ -170,6 +170,7 @@ fn sample(design: Design, sizes: &[usize], rounds: u32) -> Report {
         noise,
         warnings: vec!["the hypervisor took 30 ms from the measured cores".to_owned()],
         results,
+        comparison: None,
     }
 }
 

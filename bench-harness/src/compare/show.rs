@@ -1,0 +1,202 @@
+//! A comparison as a table, as Markdown, as comma-separated values.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::document::{ComparedRuns, Document, Run};
+use crate::fan::Stopped;
+use crate::report::markdown;
+use crate::report::terminal::{Layout, draw};
+use crate::stats::Verdict;
+use crate::stats::saves::Role;
+use crate::transport::WaitMode;
+
+/// How to read the tables.
+const LEGEND: [&str; 2] = [
+    "A change without a word: no detectable difference. In brackets: too few rounds for any verdict. Times are divided by how fast the machine \
+     was in each round, by the rows that can't have changed (limits and controls).",
+    "slower, faster: beyond what chance explains (p below 0.05, adjusted for all figures in question), and beyond the floor, which is by how \
+     much rows differ without having changed.",
+];
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let began = UNIX_EPOCH.checked_add(Duration::from_secs(self.began_unix_s));
+        let began = began.map_or_else(
+            || "an unknown day".to_owned(),
+            |began| humantime::format_rfc3339_seconds(began).to_string(),
+        );
+        write!(
+            f,
+            "{} ({}, {} rounds, {began}, bench-harness {}, {})",
+            self.name, self.command, self.rounds_completed, self.harness_version, self.kernel
+        )
+    }
+}
+
+impl ComparedRuns {
+    /// Writes the tables, and what they say.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn write_table(&self, layout: Layout, mut out: impl Write) -> io::Result<()> {
+        for (name, fact) in self.facts() {
+            writeln!(out, "{}", layout.paragraph(&format!("{name}: {fact}")))?;
+        }
+        let mut sheets = vec![self.overview()];
+        let details = self.details();
+        if !details.lines.is_empty() {
+            sheets.push(details);
+        }
+        for sheet in sheets {
+            let drawn = draw(&sheet, layout.table);
+            write!(out, "\n{}\n{}", sheet.title, drawn.text)?;
+            if !drawn.left_out.is_empty() {
+                let note = format!("No room for: {}. --wide shows all.", drawn.left_out);
+                writeln!(out, "\n{}", layout.paragraph(&note))?;
+            }
+        }
+        for group in self.notes() {
+            for (index, text) in group.iter().enumerate() {
+                let gap = if index == 0 { "\n" } else { "" };
+                writeln!(out, "{gap}{}", layout.paragraph(text))?;
+            }
+        }
+        out.flush()
+    }
+
+    /// The same in Markdown, below a heading of that level.
+    pub fn to_markdown(&self, level: usize) -> String {
+        let mut text = format!("{} Comparison\n\n", "#".repeat(level));
+        let mut add = |lines: &[String]| {
+            for line in lines {
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push('\n');
+        };
+        let facts: Vec<String> = self
+            .facts()
+            .into_iter()
+            .map(|(name, fact)| format!("{name}: {fact}"))
+            .collect();
+        add(&markdown::items(&facts));
+        for sheet in [self.overview(), self.details()] {
+            if !sheet.lines.is_empty() {
+                add(&[format!("{} {}", "#".repeat(level + 1), sheet.title)]);
+                add(&markdown::table(&sheet));
+            }
+        }
+        for group in self.notes() {
+            if !group.is_empty() {
+                add(&markdown::items(&group));
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    }
+
+    /// What there is to say beside the tables, in groups.
+    fn notes(&self) -> [Vec<String>; 5] {
+        let warnings = self.warnings.iter();
+        let warnings = warnings.map(|warning| format!("warning: {warning}"));
+        let undetectable = self.undetectable.iter().map(|note| format!("note: {note}"));
+        [
+            self.alone.clone(),
+            LEGEND.map(str::to_owned).to_vec(),
+            warnings.collect(),
+            self.forbidden.iter().cloned().chain(undetectable).collect(),
+            self.summary.clone(),
+        ]
+    }
+}
+
+/// A line of the comma-separated values. What doesn't apply is empty.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    before: &'a str,
+    after: &'a str,
+    contender: &'a str,
+    wait: WaitMode,
+    size_bytes: usize,
+    producers: u32,
+    consumers: u32,
+    stopped: Option<Stopped>,
+    cores: Option<String>,
+    rate_per_second: Option<u64>,
+    figure: &'static str,
+    role: Role,
+    before_ns: f64,
+    after_ns: f64,
+    drift: Option<f64>,
+    ratio: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    coverage: Option<f64>,
+    rounds: u32,
+    p_value: f64,
+    p_adjusted: f64,
+    floor: f64,
+    verdict: Verdict,
+}
+
+impl Document {
+    /// Writes one JSON object.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn write_json(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut out, self)?;
+        writeln!(out)?;
+        out.flush()
+    }
+
+    /// Writes a line for each figure.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn write_csv(&self, out: impl Write) -> io::Result<()> {
+        let mut lines = csv::Writer::from_writer(out);
+        for runs in &self.comparisons {
+            for record in records(runs) {
+                lines.serialize(record).map_err(io::Error::other)?;
+            }
+        }
+        lines.flush()
+    }
+}
+
+fn records(runs: &ComparedRuns) -> impl Iterator<Item = Record<'_>> {
+    runs.figures.iter().map(|one| {
+        let (place, comparison) = (&one.place, one.comparison);
+        Record {
+            before: &runs.before.name,
+            after: &runs.after.name,
+            contender: &place.contender,
+            wait: place.wait,
+            size_bytes: place.size_bytes,
+            producers: place.producers,
+            consumers: place.consumers,
+            stopped: place.stopped,
+            cores: place.cores.map(|[left, right]| format!("{left},{right}")),
+            rate_per_second: place.rate_per_second,
+            figure: one.figure.as_str(),
+            role: one.role,
+            before_ns: one.before_ns,
+            after_ns: one.after_ns,
+            drift: one.drift,
+            ratio: comparison.ratio,
+            low: comparison.interval.map(|interval| interval.low),
+            high: comparison.interval.map(|interval| interval.high),
+            coverage: comparison.interval.map(|interval| interval.coverage),
+            rounds: comparison.rounds,
+            p_value: comparison.p_value,
+            p_adjusted: comparison.p_adjusted,
+            floor: comparison.floor,
+            verdict: comparison.verdict,
+        }
+    })
+}
