@@ -125,13 +125,11 @@ struct Page {
 
 impl Page {
     fn of(report: &Report) -> Self {
-        let (directory, own) = match std::env::var_os("BENCH_HARNESS_KEEP_PAGES") {
-            Some(directory) => (PathBuf::from(directory), None),
-            None => {
-                let own = TempDir::new().unwrap();
-                (own.path().to_owned(), Some(own))
-            }
-        };
+        let kept = std::env::var_os("BENCH_HARNESS_KEEP_PAGES").map(PathBuf::from);
+        let own = kept.is_none().then(|| TempDir::new().unwrap());
+        let directory = kept
+            .or_else(|| own.as_ref().map(|own| own.path().to_owned()))
+            .unwrap();
         let file = directory.join(format!("{}.html", report.command));
         fs::write(&file, report.to_html()).unwrap();
         Self { file, _own: own }
@@ -211,14 +209,15 @@ fn the_page_of_a_run_is_drawn_in_light_and_dark_wide_and_narrow() {
     }
 }
 
+/// The page itself needs no script; this one measures it, in a frame as wide as a telephone, and asks what the page fetched.
+const MEASURE: &str = "onload = () => { const of = document.querySelector('iframe'); const d = of.contentDocument; \
+    const told = [d.documentElement.scrollWidth, of.clientWidth, d.querySelectorAll('figure > svg').length, \
+    of.contentWindow.performance.getEntriesByType('resource').length]; \
+    document.body.dataset.told = told.join(' '); }";
+
 #[test]
 fn no_page_is_wider_than_a_narrow_window_and_all_have_their_charts() {
     let Some(browser) = chromium() else { return };
-    // The page itself needs no script; this one measures it, in a frame as wide as a telephone, and asks a page what it would fetch.
-    const MEASURE: &str = "onload = () => { const of = document.querySelector('iframe'); const d = of.contentDocument; \
-        const told = [d.documentElement.scrollWidth, of.clientWidth, d.querySelectorAll('figure > svg').length, \
-        of.contentWindow.performance.getEntriesByType('resource').length]; \
-        document.body.dataset.told = told.join(' '); }";
     for report in sample::all() {
         let page = Page::of(report);
         let around = page.file.with_extension("around.html");

@@ -107,7 +107,11 @@ static COLUMNS: [Spec; 26] = {
         ),
         spec(Paced, "p99", 0, |row| {
             let p99 = ns(row.paced_ns.times.p99);
-            if row.paced_ns.saturated { "saturated".to_owned() } else { p99 }
+            if row.paced_ns.saturated {
+                "saturated".to_owned()
+            } else {
+                p99
+            }
         }),
         spec(Paced, "p99.9", 12, |row| ns(row.paced_ns.times.p99_9)),
         spec(Paced, "max", 13, |row| ns(row.paced_ns.times.max)),

@@ -34,7 +34,7 @@ fn pace(rate_per_second: u64, arrivals: Arrivals) -> Pace {
 
 fn make_run() -> Report {
     sample(
-        Design::Run {
+        &Design::Run {
             fan: Fan::PAIR,
             stopped: None,
             pace: pace(10_000, Arrivals::Poisson),
@@ -45,26 +45,26 @@ fn make_run() -> Report {
 }
 
 fn rtt() -> Report {
-    sample(Design::RoundTrips, &[64], 11)
+    sample(&Design::RoundTrips, &[64], 11)
 }
 
 fn sweep() -> Report {
     sample(
-        Design::Sweep,
+        &Design::Sweep,
         &[8, 64, 512, 4 << 10, 32 << 10, 256 << 10],
-        7,
+        3,
     )
 }
 
 fn curve() -> Report {
     let rates = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
     let paces = rates.map(|rate| pace(rate, Arrivals::Poisson)).to_vec();
-    sample(Design::Curve(paces), &[64], 3)
+    sample(&Design::Curve(paces), &[64], 3)
 }
 
 fn wake() -> Report {
     let paces = [100_000, 1_000, 100].map(|rate| pace(rate, Arrivals::Constant));
-    sample(Design::Wake(paces.to_vec()), &[64], 3)
+    sample(&Design::Wake(paces.to_vec()), &[64], 3)
 }
 
 fn fan() -> Report {
@@ -72,11 +72,11 @@ fn fan() -> Report {
         producers,
         consumers,
     });
-    sample(Design::Fan(fans.to_vec()), &[64], 5)
+    sample(&Design::Fan(fans.to_vec()), &[64], 5)
 }
 
 fn topo() -> Report {
-    sample(Design::Topology, &[64], 3)
+    sample(&Design::Topology, &[64], 3)
 }
 
 /// All of them, made once.
@@ -116,7 +116,7 @@ fn contenders() -> Vec<Contender> {
     contenders
 }
 
-fn sample(design: Design, sizes: &[usize], rounds: u32) -> Report {
+fn sample(design: &Design, sizes: &[usize], rounds: u32) -> Report {
     let contenders = contenders();
     let entries = design.rows(&Material {
         contenders: &contenders,
