@@ -11,7 +11,7 @@ use super::axis::Axis;
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 74.0;
+const LEFT: f64 = 86.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 50.0;
@@ -212,7 +212,7 @@ pub struct Bar {
 
 /// Bars below each other, all from zero, with intervals.
 pub fn bars(title: &str, unit: &str, all: &[Bar]) -> Markup {
-    const ROW: f64 = 40.0;
+    const ROW: f64 = 46.0;
     const ROOM_FOR_VALUE: f64 = 96.0;
     let highest = all
         .iter()
@@ -229,12 +229,12 @@ pub fn bars(title: &str, unit: &str, all: &[Bar]) -> Markup {
                     @let (low, high) = (bar.interval.0.max(0.0) * scale, bar.interval.1 * scale);
                     @let end = (bar.value * scale).max(high);
                     g class=(bar.style.classes()) {
-                        text x="0" y=(format!("{:.1}", top + 15.0)) { (bar.name) }
-                        rect class="bar" x="0" y=(format!("{:.1}", top + 21.0)) height="12" width=(format!("{:.1}", (bar.value * scale).max(1.0))) {}
+                        text x="0" y=(format!("{:.1}", top + 17.0)) { (bar.name) }
+                        rect class="bar" x="0" y=(format!("{:.1}", top + 23.0)) height="12" width=(format!("{:.1}", (bar.value * scale).max(1.0))) {}
                         @if high > low {
-                            path class="whisker" d=(format!("M{low:.1} {0:.1}v6m0 -3H{high:.1}m0 -3v6", top + 24.0)) {}
+                            path class="whisker" d=(format!("M{low:.1} {0:.1}v6m0 -3H{high:.1}m0 -3v6", top + 26.0)) {}
                         }
-                        text class="value" x=(format!("{:.1}", end + 6.0)) y=(format!("{:.1}", top + 32.0)) { (bar.shown) }
+                        text class="value" x=(format!("{:.1}", end + 6.0)) y=(format!("{:.1}", top + 34.0)) { (bar.shown) }
                     }
                 }
             }
