@@ -94,7 +94,7 @@ fn two_runs_of_one_build_have_no_detectable_difference() {
     assert_eq!(verdicts(&comparison, "slower"), [""; 0]);
     assert_eq!(verdicts(&comparison, "faster"), [""; 0]);
     let figures = comparison["figures"].as_array().unwrap().len();
-    assert!(figures > 60, "{figures}");
+    assert!(figures > 50, "{figures}");
     assert_eq!(
         verdicts(&comparison, "no detectable difference").len(),
         figures
@@ -286,11 +286,11 @@ fn rows_that_only_one_run_has_are_named() {
     let comparison = json(&files("alone", &Saved::default().report(), &after), &[]);
     let alone = comparison["alone"].to_string();
     assert!(
-        alone.contains("ring-mpmc/spin 64 B: only in the run before"),
+        alone.contains("Measured before only: ring-mpmc/spin 64 B, ring-mpmc/park 64 B."),
         "{alone}"
     );
     assert!(
-        alone.contains("unix-dgram/park 64 B: measured before, not after: it hung"),
+        alone.contains("Measured before and not after: unix-dgram/park 64 B: it hung."),
         "{alone}"
     );
 }
@@ -528,5 +528,7 @@ fn a_table_of_a_run_ends_with_the_comparison() {
         table.contains(&format!("Compared with {baseline}")),
         "{table}"
     );
-    assert!(table.contains("nothing was in question"), "{table}");
+    // Made-up times are those of no machine, so there are no controls.
+    assert!(table.contains("the machines differ"), "{table}");
+    assert!(table.contains("[in question]"), "{table}");
 }

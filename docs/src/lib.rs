@@ -8,6 +8,8 @@ pub mod adding_a_contender {}
 pub mod architecture {}
 #[doc = include_str!("../benchmarks.md")]
 pub mod benchmarks {}
+#[doc = include_str!("../comparing.md")]
+pub mod comparing {}
 #[doc = include_str!("../external-contender.md")]
 pub mod external_contender {}
 #[doc = include_str!("../doctor.md")]

@@ -92,10 +92,14 @@ pub(super) fn warnings(before: Named<'_>, after: Named<'_>) -> Vec<String> {
 fn of_one(named: Named<'_>) -> Vec<String> {
     let (name, settings) = (named.name, &named.report.settings);
     let mut warnings = Vec::new();
+    let (done, asked) = (settings.rounds_completed, settings.rounds);
     if named.report.incomplete {
         warnings.push(format!(
-            "{name} is incomplete: it was interrupted after {} of {} rounds",
-            settings.rounds_completed, settings.rounds
+            "{name} is incomplete: it was interrupted after {done} of {asked} rounds"
+        ));
+    } else if done < asked {
+        warnings.push(format!(
+            "in {name} there was time for {done} of {asked} rounds; measure on a quiet machine, or give --duration"
         ));
     }
     let (delay_ns, stall_ns) = planted(named.report);
@@ -143,7 +147,7 @@ fn settings(report: &Report) -> Facts {
     vec![
         ("command", report.command.clone()),
         ("sizes", sizes.join(", ")),
-        ("rounds", settings.rounds_completed.to_string()),
+        ("rounds", settings.rounds.to_string()),
         ("verify", settings.verify.to_string()),
     ]
 }

@@ -137,37 +137,38 @@ fn rows(report: &Report) -> impl Iterator<Item = &Figures> {
 impl<'a> Pairs<'a> {
     pub(super) fn of(before: &'a Report, after: &'a Report) -> Self {
         let mut pairs = Vec::new();
-        let mut alone = Vec::new();
+        let (mut added, mut gone, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows(before) {
             let place = Place::of(row);
             let counterpart = counterpart(&place, after);
-            let (is_before, is_after) = (
-                is_measured(row),
-                counterpart.is_some_and(|(row, _)| is_measured(row)),
-            );
-            match counterpart {
-                Some((after, has_same_pace)) if is_before && is_after => pairs.push(Pair {
+            let is_after = counterpart.is_some_and(|(row, _)| is_measured(row));
+            match (is_measured(row), counterpart) {
+                (true, Some((after, has_same_pace))) if is_after => pairs.push(Pair {
                     place,
                     before: row,
                     after,
                     has_same_pace,
                 }),
-                Some((after, _)) if is_before => {
-                    alone.push(format!(
-                        "{place}: measured before, not after: {}",
+                (true, Some((after, _))) => {
+                    failed.push(format!(
+                        "Measured before and not after: {place}: {}.",
                         why(after)
                     ));
                 }
-                Some(_) if is_after => {
-                    alone.push(format!("{place}: not measured before ({})", why(row)));
-                }
-                None if is_before => alone.push(format!("{place}: only in the run before")),
-                _ => {}
+                (true, None) => gone.push(place.to_string()),
+                (false, Some(_)) if is_after => added.push(place.to_string()),
+                (false, _) => {}
             }
         }
         let is_new = |row: &&Figures| counterpart(&Place::of(row), before).is_none();
         let new = rows(after).filter(|row| is_measured(row)).filter(is_new);
-        alone.extend(new.map(|row| format!("{}: only in the run after", Place::of(row))));
+        added.extend(new.map(|row| Place::of(row).to_string()));
+        let listed = |what: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{what}: {}.", names.join(", ")))
+        };
+        let mut alone = failed;
+        alone.extend(listed("Measured before only", &gone));
+        alone.extend(listed("Measured after only", &added));
         Self { pairs, alone }
     }
 }
