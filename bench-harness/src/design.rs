@@ -258,7 +258,7 @@ impl Design {
     pub fn budget(&self, args: &CommonArgs, sizes: usize) -> Budget {
         // In seconds: what the sessions may take, and when no further round is begun.
         let (times, rounds) = match self {
-            Self::Run { .. } => ([44, 54], 11),
+            Self::Run { .. } => ([35, 54], 11),
             Self::RoundTrips | Self::Streams { .. } | Self::Paced(_) => ([30, 45], 11),
             // Most of their windows are long by their nature: of a few messages with long gaps.
             Self::Curve(_) | Self::Wake(_) => ([110, 145], 5),

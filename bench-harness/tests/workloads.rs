@@ -63,10 +63,10 @@ fn assert_delivered(report: &Value) {
 
 #[test]
 fn every_command_sends_the_records_of_a_file() {
-    let lines: String = (0..500)
+    let lines: Vec<String> = (0..500)
         .map(|n| format!("{n} {}\n", "x".repeat(n % 90)))
         .collect();
-    let file = temporary_file("every-command", lines.as_bytes());
+    let file = temporary_file("every-command", lines.concat().as_bytes());
     let payload = ["--payload", file.to_str().unwrap(), "--frame", "line"];
     for command in [
         &["run"][..],

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -97,14 +98,40 @@ pub fn await_others(mark: &str, gone: i32, count: usize) {
     }
 }
 
+/// A process that ends with the test, also when the test fails.
+pub struct Running(Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it was waited for before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a run that would last very long, and returns it in the middle of a session of so many processes.
-pub fn start_endless(name: &str, more: &[&str], processes: usize) -> (Child, String) {
+pub fn start_endless(name: &str, more: &[&str], processes: usize) -> (Running, String) {
     let mark = format!("{name}-{}", std::process::id());
     let args = [
         "--output",
         "json",
         "--rounds",
-        "1000",
+        // If the test itself is killed nobody ends this, so it isn't quite endless.
+        "200",
         "--duration",
         "300ms",
     ];
@@ -114,6 +141,7 @@ pub fn start_endless(name: &str, more: &[&str], processes: usize) -> (Child, Str
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Running(child);
     // The coordinator and the measured processes.
     await_marked(&mark, 1 + processes);
     (child, mark)
