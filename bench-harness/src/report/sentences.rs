@@ -5,10 +5,19 @@ use super::numbers::{figure, time};
 use crate::results::Status;
 use crate::transport::{Class, WaitMode};
 
-/// The three sentences about the rows of one size, and one for each row with a stopped process.
+/// The three sentences about the rows of one size, and one for each row with a stopped process. Latency at a fixed rate has none of them: see the
+/// remarks.
 pub fn sentences(rows: &[&Figures], what: &str) -> Vec<String> {
     let (stopped, rows): (Vec<&Figures>, Vec<&Figures>) =
         rows.iter().partition(|row| row.stopped.is_some());
+    let is_told = |row: &&Figures| row.stream.ns_per_message.is_some() || trip(row).is_some();
+    if !rows.iter().any(is_told)
+        && rows
+            .iter()
+            .any(|row| row.paced_ns.rate_per_second.is_some())
+    {
+        return Vec::new();
+    }
     let mut sentences = vec![
         best_of(&rows, WaitMode::Spin, "that spin", what),
         best_of(&rows, WaitMode::Park, "that sleep while they wait", what),

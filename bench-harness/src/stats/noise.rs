@@ -80,7 +80,7 @@ pub struct NoiseFloor {
 }
 
 impl NoiseFloor {
-    /// The floor from the times of both entries, each with its round. Nothing if they share no round.
+    /// The floor from the times of both entries, each with its round. Nothing if they share fewer than two rounds.
     ///
     /// ```
     /// use bench_harness::stats::noise::NoiseFloor;
@@ -92,7 +92,8 @@ impl NoiseFloor {
     /// ```
     pub fn of_pair(first: &[(u32, f64)], again: &[(u32, f64)]) -> Option<Self> {
         let ln_ratios = ln_ratios(first, again);
-        let interval = median_interval(&ln_ratios, COVERAGE)?;
+        // A single ratio has no width, and would promise that nothing ever differs.
+        let interval = median_interval(&ln_ratios, COVERAGE).filter(|_| ln_ratios.len() > 1)?;
         Some(Self {
             ratio: median(&ln_ratios)?.exp(),
             interval: interval.map(f64::exp),
