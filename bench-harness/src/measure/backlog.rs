@@ -3,7 +3,8 @@
 //! A single message may be late for many reasons that have nothing to do with the rate: a stall, a burst, a core that somebody else took. But a
 //! link that keeps the rate has caught up now and then, so that some message is nearly as fast as the fastest ones at the beginning; of one that
 //! doesn't every message waits for all that piled up before. So the *fastest* message of the first quarter is compared with the fastest one of
-//! the last quarter: by how much it is slower, divided by the time between them, is the share by which the rate is missed. Of a run that was
+//! the last quarter: by how much it is slower, divided by the time between them, is the share by which the rate is missed. If that is less than
+//! there is from one message to the next, in the mean, then nothing has piled up: it is the jitter of a window with few messages. Of a run that was
 //! ended early, because it was far too late, the last message stands for the last quarter.
 
 use crate::job::Lateness;
@@ -78,9 +79,11 @@ impl Backlog {
         let was_cut = self.seen <= self.last_begin;
         let last = if was_cut { self.latest } else { self.last };
         let planned_ns = last.due_ns.checked_sub(self.first.due_ns)?;
-        (planned_ns > 0).then(|| Lateness {
+        let gap_ns = self.latest.due_ns / self.seen.saturating_sub(1).max(1);
+        let slower_ns = last.latency_ns.saturating_sub(self.first.latency_ns);
+        (planned_ns > 0).then_some(Lateness {
             planned_ns,
-            late_ns: last.latency_ns.saturating_sub(self.first.latency_ns),
+            late_ns: if slower_ns > gap_ns { slower_ns } else { 0 },
         })
     }
 }
@@ -120,6 +123,20 @@ mod tests {
             });
             assert!(missed < 0.01, "{begin}: {missed}");
         }
+    }
+
+    #[test]
+    fn jitter_of_less_than_a_gap_is_no_missed_rate_however_few_the_messages() {
+        let missed = |later_ns: u64| {
+            let mut backlog = Backlog::new(25);
+            for number in 0..25 {
+                let late_ns = if number > 12 { later_ns } else { 0 };
+                backlog.take(number * 1_000_000, 40_000 + late_ns);
+            }
+            backlog.lateness().unwrap().late_ns
+        };
+        assert_eq!(missed(900_000), 0);
+        assert_eq!(missed(1_100_000), 1_100_000);
     }
 
     #[test]
