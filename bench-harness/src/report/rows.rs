@@ -1,6 +1,6 @@
 //! Sheets with a line for each row of the report, and the noise floor among them.
 //!
-//! The columns, and the order in which they are dropped where there is no room, stand in [`COLUMNS`].
+//! The columns, and the order in which they are dropped where there is no room, stand in `COLUMNS`.
 
 use super::document::{Figures, Report};
 use super::numbers::{NONE, figure, ns, percent, ratio, signed_percent};
