@@ -3,6 +3,7 @@
 //! A library, so that the benches of the crates that are measured here use the very same mechanisms ([`transport`]) and the same
 //! way to start a second process ([`runner`]).
 
+pub mod budget;
 pub mod cli;
 pub mod clock;
 pub mod compare;

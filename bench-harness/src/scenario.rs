@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 
+use crate::budget::Budget;
 use crate::cli::CommonArgs;
-use crate::design::{Budget, Design, Material};
+use crate::design::{Design, Material};
 use crate::entry::Entry;
 use crate::fan::Fan;
 use crate::job::{Fault, Plants, Probe, Source};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Session, Trouble};
-use crate::design::ROUNDS_MIN;
+use crate::budget::ROUNDS_MIN;
 use crate::entry::Entry;
 use crate::job::{Plants, Task};
 use crate::measure::crowd_check::LEN_MIN;
