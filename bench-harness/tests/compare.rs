@@ -8,6 +8,7 @@ mod saved;
 mod support;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Output;
 
 use bench_harness::report::document::Report;
