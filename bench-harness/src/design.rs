@@ -257,7 +257,8 @@ impl Design {
             Self::RoundTrips | Self::Streams { .. } | Self::Paced(_) => ([30, 45], 11),
             // Most of their windows are long by their nature: of a few messages with long gaps.
             Self::Curve(_) | Self::Wake(_) => ([110, 145], 5),
-            Self::Sweep => ([21, 27], 11),
+            // The check before the windows takes its time with long messages.
+            Self::Sweep => ([17, 25], 11),
             Self::Fan(_) => ([24, 34], 11),
             Self::Topology => ([60, 90], 7),
         };
