@@ -144,6 +144,7 @@ fn a_machine_in_another_state_and_disturbed_rounds_hide_nothing_and_make_nothing
         planted,
     };
     let before = Saved {
+        slowdown: |round| if round > 8 { 3.5 } else { 1.0 },
         disturbed: 0.1,
         ..Saved::default()
     };
@@ -153,12 +154,12 @@ fn a_machine_in_another_state_and_disturbed_rounds_hide_nothing_and_make_nothing
     let all = comparison["figures"].as_array().unwrap().len();
     let equal = verdicts(&comparison, "no detectable difference").len();
     assert!(100 * equal >= 95 * all, "{equal} of {all}");
-    let slower = files(
+    let slower_files = files(
         "state-slower",
         &before,
         &changing(4, SLOWER.planted).report(),
     );
-    let comparison = json(&slower, &[]);
+    let comparison = json(&slower_files, &[]);
     let slower = verdicts(&comparison, "slower");
     assert!(
         slower.contains(&"ring-spsc/spin stream".to_owned()),
@@ -166,6 +167,11 @@ fn a_machine_in_another_state_and_disturbed_rounds_hide_nothing_and_make_nothing
     );
     let drift = comparison["drift"].as_array().unwrap();
     assert_eq!(drift.len(), 3);
+    let table = text(&compare(&slower_files, &[]).stdout);
+    assert!(
+        table.contains("states of the machine: "),
+        "{table}"
+    );
 }
 
 #[test]
@@ -304,11 +310,11 @@ fn without_limits_and_controls_drift_is_told_to_be_unknown() {
     let files = files("no-limits", &report, &report);
     let warnings = json(&files, &[])["warnings"].to_string();
     assert!(
-        warnings.contains("measure limit-line and limit-memcpy as well"),
+        warnings.contains("measure limit-line and limit-memcpy, or mmap-file, as well"),
         "{warnings}"
     );
     assert!(
-        warnings.contains("measure limit-futex as well"),
+        warnings.contains("measure limit-futex, or pipe, as well"),
         "{warnings}"
     );
     assert!(

@@ -93,6 +93,9 @@ pub struct ComparedFigure {
     pub after_ns: f64,
     /// How much slower the machine was, by the rows that can't have changed. It is divided out of the ratio; none if there was no such row.
     pub drift: Option<f64>,
+    /// In how many states of the machine its rounds were compared, each state for itself: more than one where the times of a limit fall into
+    /// clearly different levels.
+    pub states: u32,
     /// How it differs. The ratio is above one if it takes longer.
     #[serde(flatten)]
     pub comparison: Comparison,

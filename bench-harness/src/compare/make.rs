@@ -125,6 +125,7 @@ pub fn compare_runs(
             before_ns,
             after_ns,
             drift: answer.drift,
+            states: answer.states,
             comparison: answer.comparison,
         })
     });

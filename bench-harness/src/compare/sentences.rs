@@ -89,8 +89,12 @@ fn named(figures: &[&ComparedFigure]) -> String {
 pub(super) fn doubts(runs: &ComparedRuns) -> Vec<String> {
     let mut doubts = Vec::new();
     for (waiting, what, limit) in [
-        (Waiting::Spins, "spin", "limit-line and limit-memcpy"),
-        (Waiting::Sleeps, "sleep", "limit-futex"),
+        (
+            Waiting::Spins,
+            "spin",
+            "limit-line and limit-memcpy, or mmap-file,",
+        ),
+        (Waiting::Sleeps, "sleep", "limit-futex, or pipe,"),
     ] {
         let is_it = |one: &&ComparedFigure| Waiting::from(one.place.wait) == waiting;
         let mut of_kind = runs.figures.iter().filter(is_it);

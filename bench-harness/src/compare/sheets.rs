@@ -39,6 +39,14 @@ fn change(of: &ComparedFigure) -> String {
     }
 }
 
+fn probability(p: f64) -> String {
+    if p < 0.000_1 {
+        "<0.0001".to_owned()
+    } else {
+        format!("{p:.4}")
+    }
+}
+
 impl ComparedRuns {
     /// A line for each row, a column for each figure.
     pub fn overview(&self) -> Sheet {
@@ -135,7 +143,7 @@ impl ComparedRuns {
             ratio(times),
             interval,
             percent(floor),
-            format!("{p_adjusted:.4}"),
+            probability(p_adjusted),
             verdict.to_string(),
         ]
     }
@@ -178,10 +186,15 @@ impl ComparedRuns {
             ("before", self.before.to_string()),
             ("after", self.after.to_string()),
         ];
-        facts.extend(
-            self.machine()
-                .map(|machine| ("limits, after to before", machine)),
-        );
+        facts.extend(self.machine().map(|told| ("limits, after to before", told)));
+        let states = self.figures.iter().map(|one| one.states);
+        let states = states.max().unwrap_or(1);
+        if states > 1 {
+            let told = format!(
+                "{states}, by the limits; rounds are compared with rounds of the same state alone"
+            );
+            facts.push(("states of the machine", told));
+        }
         facts
     }
 }

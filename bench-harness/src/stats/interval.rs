@@ -3,13 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::median;
-use super::randomization::{EXACT_VALUES_MAX, subset_sums};
-use super::verdict::COVERAGE;
-
-/// So many standard deviations to either side hold 95 % of a normal distribution.
-const TWO_SIDED_95: f64 = 1.959_964;
-
 /// Where a value lies, and how surely.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
@@ -84,52 +77,6 @@ fn ranks_to_leave_out(len: usize, at_least: f64) -> Option<(usize, f64)> {
     Some(chosen)
 }
 
-/// By how much the values of one series lie above those of another: the median of all differences between a value of the first
-/// and one of the second (the Hodges-Lehmann estimate), and its interval at [`COVERAGE`]. Nothing if a series is empty.
-///
-/// The interval holds those shifts that the [rank test](super::randomization::rank_sum) of the same series wouldn't reject, so the
-/// two never contradict each other. Source: Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", sections 4.2 and 4.3.
-pub(super) fn shift(first: &[f64], second: &[f64]) -> Option<(f64, Interval)> {
-    let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a - b));
-    let mut differences: Vec<f64> = pairs.collect();
-    let shift = median(&differences)?;
-    differences.sort_unstable_by(f64::total_cmp);
-    let (left_out, coverage) = differences_to_leave_out(first.len(), second.len());
-    let interval = Interval {
-        low: differences[left_out],
-        high: differences[differences.len() - 1 - left_out],
-        coverage,
-    };
-    Some((shift, interval))
-}
-
-/// How many of the ordered differences to leave out at either end, and the coverage that is left.
-///
-/// As many differences lie below the true shift as the Mann-Whitney statistic counts, and that is a rank sum less its minimum.
-fn differences_to_leave_out(first: usize, second: usize) -> (usize, f64) {
-    let all = first + second;
-    if all > EXACT_VALUES_MAX {
-        // The normal approximation, which is off by less than a rank at this size.
-        let pairs = (first * second) as f64;
-        let reach = TWO_SIDED_95 * (pairs * (all + 1) as f64 / 12.0).sqrt();
-        return ((pairs / 2.0 - reach).floor() as usize, COVERAGE);
-    }
-    let ranks: Vec<u64> = (1..=all as u64).collect();
-    let counts = subset_sums(&ranks, first);
-    let divisions: f64 = counts.iter().sum();
-    let mut tail = 0.0;
-    let mut chosen = (0, 1.0 - 2.0 / divisions);
-    for (left_out, count) in counts[first * (first + 1) / 2..].iter().enumerate() {
-        tail += count / divisions;
-        let coverage = 1.0 - 2.0 * tail;
-        if left_out > 0 && coverage < COVERAGE {
-            break;
-        }
-        chosen = (left_out, coverage.max(0.0));
-    }
-    chosen
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::simulated::{Draw, REPEATS, normal, share};
@@ -200,45 +147,5 @@ mod tests {
             let tolerance = 4.0 * (expected * (1.0 - expected) / f64::from(REPEATS)).sqrt();
             assert!((inside - expected).abs() < tolerance, "{shape}: {inside}");
         }
-    }
-
-    #[test]
-    fn a_shift_is_the_median_of_all_differences() {
-        let (by, interval) = shift(&[11.0, 12.0, 15.0], &[1.0, 2.0]).expect("values");
-        // The differences: 9, 10, 10, 11, 13, 14.
-        assert_close(by, 10.5);
-        assert_close(interval.low, 9.0);
-        assert_close(interval.high, 14.0);
-        assert_close(interval.coverage, 1.0 - 2.0 / 10.0);
-        assert!(shift(&[], &[1.0]).is_none());
-    }
-
-    #[test]
-    fn the_interval_of_a_shift_leaves_out_what_the_rank_test_would_reject() {
-        // With five and five, 4 of 252 divisions have a Mann-Whitney statistic of at most 2, and 7 one of at most 3.
-        assert_eq!(differences_to_leave_out(5, 5).0, 2);
-        assert_close(differences_to_leave_out(5, 5).1, 1.0 - 8.0 / 252.0);
-    }
-
-    #[test]
-    fn the_approximation_takes_over_where_exactness_ends() {
-        let (exact, _) = differences_to_leave_out(40, 40);
-        let (approximate, _) = differences_to_leave_out(40, 41);
-        assert!(approximate.abs_diff(exact) < 25, "{exact} {approximate}");
-    }
-
-    #[test]
-    fn a_known_shift_lies_inside_as_often_as_promised() {
-        let mut random = fastrand::Rng::with_seed(23);
-        let inside = share(|| {
-            let mut series = |center: f64| {
-                (0..8)
-                    .map(|_| center + normal(&mut random))
-                    .collect::<Vec<_>>()
-            };
-            let (first, second) = (series(3.0), series(1.0));
-            shift(&first, &second).is_some_and(|(_, interval)| interval.contains(2.0))
-        });
-        assert!((0.945..0.985).contains(&inside), "{inside}");
     }
 }

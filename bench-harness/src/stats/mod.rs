@@ -12,6 +12,7 @@
 //! as fast are equally far away, and a machine that slows everything by a factor moves everything by the same distance.
 
 mod beyond;
+mod corrected;
 mod drift;
 pub mod holm;
 pub mod interval;
@@ -20,6 +21,7 @@ pub mod randomization;
 pub mod rounds;
 pub mod saves;
 mod stickiness;
+mod strata;
 pub mod verdict;
 
 pub use interval::{Interval, median_interval};

@@ -1,5 +1,7 @@
 //! How often chance alone does as much: randomization tests, which assume no distribution.
 
+use super::strata::{self, Stratum};
+
 /// How many rearrangements are drawn where there are too many to go through.
 pub const DRAWS: u32 = 100_000;
 
@@ -117,38 +119,12 @@ fn flipped_sum(differences: &[f64], random: &mut fastrand::Rng) -> f64 {
 /// assert!((p - 0.1).abs() < 1e-12);
 /// ```
 pub fn rank_sum(first: &[f64], second: &[f64], seed: u64) -> f64 {
-    if first.is_empty() || second.is_empty() {
-        return 1.0;
-    }
-    let mut ranks = doubled_ranks(first, second);
-    let expected = (first.len() * (ranks.len() + 1)) as u64;
-    let distance = |sum: u64| sum.abs_diff(expected);
-    let least = distance(ranks[..first.len()].iter().sum());
-    if ranks.len() <= EXACT_VALUES_MAX {
-        let counts = subset_sums(&ranks, first.len());
-        let far = counts
-            .iter()
-            .enumerate()
-            .filter(|&(sum, _)| distance(sum as u64) >= least);
-        return far.map(|(_, count)| count).sum::<f64>() / counts.iter().sum::<f64>();
-    }
-    let mut random = fastrand::Rng::with_seed(seed);
-    let hits = (0..DRAWS)
-        .filter(|_| distance(drawn_sum(&mut ranks, first.len(), &mut random)) >= least)
-        .count();
-    (hits + 1) as f64 / f64::from(DRAWS + 1)
+    strata::rank_sum(&[Stratum::new(first, second)], seed)
 }
 
 /// The least p-value that two series of these lengths can have.
 pub fn least_rank_sum(first: usize, second: usize) -> f64 {
-    if first == 0 || second == 0 {
-        return 1.0;
-    }
-    if first + second > EXACT_VALUES_MAX {
-        return 1.0 / f64::from(DRAWS + 1);
-    }
-    let divisions = (1..=first).fold(1.0, |product, k| product * (second + k) as f64 / k as f64);
-    2.0 / divisions
+    strata::least(&[(first, second)])
 }
 
 /// Twice the rank of each value among all, those of the first series first: twice, so that a shared rank is whole as well.
@@ -191,7 +167,7 @@ pub(super) fn subset_sums(values: &[u64], chosen: usize) -> Vec<f64> {
 }
 
 /// The sum of as many ranks, drawn without putting back.
-fn drawn_sum(ranks: &mut [u64], chosen: usize, random: &mut fastrand::Rng) -> u64 {
+pub(super) fn drawn_sum(ranks: &mut [u64], chosen: usize, random: &mut fastrand::Rng) -> u64 {
     for index in 0..chosen {
         let other = random.usize(index..ranks.len());
         ranks.swap(index, other);

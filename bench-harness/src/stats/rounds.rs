@@ -24,11 +24,6 @@ pub fn median_ratio(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) -> O
     median(&ratios(numerators, denominators))
 }
 
-/// The values without their rounds.
-pub(super) fn values(series: &[(u32, f64)]) -> Vec<f64> {
-    series.iter().map(|&(_, value)| value).collect()
-}
-
 /// The ratios in each round that both have.
 pub fn ratios(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) -> Vec<f64> {
     numerators

@@ -8,6 +8,11 @@
 //! those that sleep for rows that sleep. A state that slows all of them by one factor cancels, whichever rounds it covered.
 //! Rounds in which the state changed between two rows stay, as outliers.
 //!
+//! **States are kept apart.** Some machines switch between states that slow a row by a factor of its own: cores that are sometimes
+//! far apart slow what crosses between them, and not what copies. Where the times of a limit fall into clearly different
+//! levels, only rounds of the same level are compared, so that no factor needs to be known. If the runs have too few rounds in the same
+//! states for that, all rounds are compared, and the answer has to hold by the drift of each single limit.
+//!
 //! **The rounds aren't paired.** Round 3 of one run has nothing in common with round 3 of the other. So the test is one of ranks,
 //! with the shift between the runs as its estimate: a few outliers move neither. A session that was repeated because it was
 //! disturbed counts beside its repetition, each for itself: their mean would be an outlier as well.
@@ -29,17 +34,15 @@
 //! A row that may sleep often doesn't, and then the machine slows it like one that spins; nothing tells which. So it has to exceed its
 //! floor by the anchors of either kind: what lies between the two answers is added to the floor.
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::beyond::deviation_beyond;
-use super::drift::{Anchor, Drift};
+use super::corrected::{Corrected, correct};
+use super::median;
 use super::noise::Waiting;
 use super::stickiness::{deviation_of_median, robust_deviation};
-use super::verdict::{Comparison, Evidence, conclude, ln_ratios, lns};
-use super::{interval, median};
+use super::verdict::{Comparison, Evidence, conclude, ln_ratios};
 
 /// So many controls are enough for a figure of their own.
 pub const CONTROLS_MIN: usize = 8;
@@ -148,6 +151,8 @@ pub struct SavedAnswer {
     pub comparison: Comparison,
     /// How much slower the machine was, by the rows that can't have changed: that is divided out. Nothing if there is no such row.
     pub drift: Option<f64>,
+    /// In how many states of the machine its rounds were compared, each state for itself.
+    pub states: u32,
 }
 
 /// Answers for all rows that a reader sees together, in their order; nothing for the limits. Those that may have changed are one family, and
@@ -159,28 +164,27 @@ pub fn compare_saves(
     twins: &[SavedTwins<'_>],
     seed: u64,
 ) -> Vec<Option<SavedAnswer>> {
-    let anchors = Anchors::of(rows);
-    let corrected = anchors.correct(rows);
+    let corrected = correct(rows);
     let mut answers = vec![None; rows.len()];
     for role in [Role::Question, Role::Control] {
         let family: Vec<usize> = (0..rows.len())
             .filter(|&index| rows[index].role == role)
             .collect();
         let evidence = family.iter().map(|&index| {
-            let (row, corrected_row) = (&rows[index], &corrected[index]);
-            let ln_floor = corrected_row
-                .spread
+            let (row, without_drift) = (&rows[index], &corrected[index]);
+            let ln_floor = without_drift
+                .spread()
                 .max(between_twins(row.kind, twins))
-                .max(REACH * corrected_row.widened(between_runs(row.kind, rows, &corrected)));
-            let floor = (ln_floor + corrected_row.disagreement).exp_m1();
-            Evidence::unpaired(&corrected_row.after, &corrected_row.before, floor, seed)
-                .with_floor_of_runs()
+                .max(REACH * without_drift.widened(between_runs(row.kind, rows, &corrected)));
+            let floor = (ln_floor + without_drift.disagreement).exp_m1();
+            Evidence::unpaired(&without_drift.strata, floor, seed).with_floor_of_runs()
         });
         let comparisons = conclude(&evidence.collect::<Vec<_>>());
         for (index, comparison) in family.into_iter().zip(comparisons) {
             answers[index] = Some(SavedAnswer {
                 comparison,
                 drift: corrected[index].drift,
+                states: corrected[index].states(),
             });
         }
     }
@@ -193,136 +197,6 @@ pub fn pair_floor(first: &[(u32, f64)], again: &[(u32, f64)]) -> f64 {
     let deviation =
         deviation_of_median(robust_deviation(&ratios), 1.0 / ratios.len().max(1) as f64);
     median(&ratios).unwrap_or(0.0).abs() + CHANCE * deviation
-}
-
-/// The rows that tell how fast the machine was.
-struct Anchors(Vec<(usize, Role, SavedKind, Anchor)>);
-
-impl Anchors {
-    fn of(rows: &[SavedRow<'_>]) -> Self {
-        let anchors = rows.iter().enumerate().filter_map(|(index, row)| {
-            let anchor = (row.role != Role::Question)
-                .then(|| Anchor::of(row.before, row.after))
-                .flatten()?;
-            Some((index, row.role, row.kind, anchor))
-        });
-        Self(anchors.collect())
-    }
-
-    /// All rows without the drift.
-    fn correct(&self, rows: &[SavedRow<'_>]) -> Vec<Corrected> {
-        let mut known: HashMap<(SavedKind, Option<usize>), Option<Told>> = HashMap::new();
-        let correct = |(index, row): (usize, &SavedRow<'_>)| {
-            // Only an anchor has to be left out of those that tell its drift.
-            let without = (row.role != Role::Question).then_some(index);
-            let mut told = |waiting| {
-                let kind = SavedKind {
-                    waiting,
-                    ..row.kind
-                };
-                let told = known.entry((kind, without));
-                told.or_insert_with(|| self.drift(kind, without)).clone()
-            };
-            let own = told(row.kind.waiting);
-            let other = match row.kind.waiting {
-                Waiting::Spins => None,
-                Waiting::Sleeps => told(Waiting::Spins),
-            };
-            Corrected::of(row, own.as_ref(), other.as_ref())
-        };
-        rows.iter().enumerate().map(correct).collect()
-    }
-
-    /// The drift of a kind by all rows but one.
-    fn drift(&self, kind: SavedKind, without: Option<usize>) -> Option<Told> {
-        let chosen = self.0.iter().filter(|(index, role, of, _)| {
-            let tells = *role == Role::Limit || of.figure == kind.figure;
-            Some(*index) != without && tells && of.waiting == kind.waiting
-        });
-        let chosen: Vec<&Anchor> = chosen.map(|(.., anchor)| anchor).collect();
-        Some(Told {
-            drift: Drift::of(&chosen)?,
-            anchors: chosen.len(),
-        })
-    }
-}
-
-/// A drift, and how many rows tell it.
-#[derive(Clone)]
-struct Told {
-    drift: Drift,
-    anchors: usize,
-}
-
-/// A row without the drift, as logarithms.
-struct Corrected {
-    before: Vec<f64>,
-    after: Vec<f64>,
-    /// The machine's, that was taken away.
-    drift: Option<f64>,
-    /// By how many rows it is told.
-    anchors: usize,
-    shift: Option<f64>,
-    /// The larger deviation of a run.
-    spread: f64,
-    /// How much farther from no shift at all its own anchors put it than the other kind's.
-    disagreement: f64,
-}
-
-impl Corrected {
-    fn of(row: &SavedRow<'_>, own: Option<&Told>, other: Option<&Told>) -> Self {
-        let (before, after) = without_drift(row, own);
-        let shift = shift(&after, &before);
-        let other_shift = other.and_then(|other| {
-            let (before, after) = without_drift(row, Some(other));
-            self::shift(&after, &before)
-        });
-        let farther = shift.zip(other_shift).map(|(own, other)| {
-            // Of what both agree on, the smaller; of what they don't, nothing.
-            let agreed = if own * other > 0.0 {
-                own.abs().min(other.abs())
-            } else {
-                0.0
-            };
-            own.abs() - agreed
-        });
-        Self {
-            spread: robust_deviation(&before).max(robust_deviation(&after)),
-            disagreement: farther.unwrap_or(0.0),
-            drift: own.map(|told| told.drift.ratio()),
-            anchors: own.map_or(0, |told| told.anchors),
-            shift,
-            before,
-            after,
-        }
-    }
-
-    /// The standard deviation of a row between two runs, given that of one whose drift is known: that of its drift is the median of as
-    /// many rows as tell it.
-    fn widened(&self, deviation: f64) -> f64 {
-        match self.anchors {
-            0 => deviation,
-            anchors => deviation.hypot(deviation_of_median(deviation, 1.0 / anchors as f64)),
-        }
-    }
-
-    /// The standard deviation that its rounds give its shift.
-    fn deviation_of_shift(&self) -> f64 {
-        let inverse = |side: &[f64]| 1.0 / side.len().max(1) as f64;
-        deviation_of_median(self.spread, inverse(&self.before) + inverse(&self.after))
-    }
-}
-
-fn without_drift(row: &SavedRow<'_>, told: Option<&Told>) -> (Vec<f64>, Vec<f64>) {
-    let of = |run: usize, series: &[(u32, f64)]| match told {
-        Some(told) => told.drift.taken_from(run, series),
-        None => lns(&super::rounds::values(series)),
-    };
-    (of(0, row.before), of(1, row.after))
-}
-
-fn shift(after: &[f64], before: &[f64]) -> Option<f64> {
-    interval::shift(after, before).map(|(shift, _)| shift)
 }
 
 /// By how much rows of this kind that were entered twice differ from themselves, on the log scale: the largest such figure of either run. Where
@@ -345,8 +219,9 @@ fn between_runs(kind: SavedKind, rows: &[SavedRow<'_>], corrected: &[Corrected])
         let chosen = rows.iter().zip(corrected).filter(|(row, corrected)| {
             row.role != Role::Question && of(row.kind) && corrected.drift.is_some()
         });
-        let shifts = chosen.filter_map(|(_, row)| Some((row.shift?, row.deviation_of_shift())));
-        shifts.collect()
+        chosen
+            .filter_map(|(_, corrected)| corrected.shift())
+            .collect()
     };
     let own = controls(&|of| of == kind);
     if own.len() >= CONTROLS_MIN {

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::holm::holm;
-use super::randomization::{least_rank_sum, least_sign_flip, rank_sum, sign_flip};
+use super::randomization::{least_sign_flip, sign_flip};
 use super::stickiness::{correlation, inflation, reach, robust_deviation};
+use super::strata::{self, Scatter, Stratum};
 use super::{Interval, median, median_interval, ratios};
 
 /// An adjusted p-value has to be below this before anything is called a difference.
@@ -129,7 +130,13 @@ pub fn compare(family: &[Question<'_>], seed: u64) -> Vec<Comparison> {
         Series::Unpaired {
             numerator,
             denominator,
-        } => Evidence::unpaired(&lns(numerator), &lns(denominator), question.floor, seed),
+        } => {
+            let stratum = Stratum {
+                first: lns(numerator),
+                second: lns(denominator),
+            };
+            Evidence::unpaired(&[stratum], question.floor, seed)
+        }
     });
     conclude(&evidence.collect::<Vec<_>>())
 }
@@ -170,21 +177,20 @@ impl Evidence {
         }
     }
 
-    pub(super) fn unpaired(numerator: &[f64], denominator: &[f64], floor: f64, seed: u64) -> Self {
-        let shift = super::interval::shift(numerator, denominator);
+    pub(super) fn unpaired(strata: &[Stratum], floor: f64, seed: u64) -> Self {
+        let shift = strata::shift(strata);
+        let lens: Vec<(usize, usize)> = strata.iter().map(Stratum::lens).collect();
+        let scatter = Scatter::of(strata);
         Self {
             ln_ratio: shift.map(|(shift, _)| shift),
             ln_interval: shift.map(|(_, interval)| interval),
-            rounds: numerator.len().min(denominator.len()),
-            p_value: rank_sum(numerator, denominator, seed),
-            least: least_rank_sum(numerator.len(), denominator.len()),
+            rounds: scatter.rounds,
+            p_value: strata::rank_sum(strata, seed),
+            least: strata::least(&lens),
             floor,
-            deviation: robust_deviation(numerator).max(robust_deviation(denominator)),
-            correlation: mean(correlation(numerator), correlation(denominator)),
-            inverse_rounds: [numerator, denominator]
-                .map(|side| 1.0 / side.len().max(1) as f64)
-                .iter()
-                .sum(),
+            deviation: scatter.deviation,
+            correlation: scatter.correlation,
+            inverse_rounds: scatter.inverse_rounds,
             is_floor_of_rounds: true,
         }
     }
@@ -260,14 +266,6 @@ pub(super) fn ln_ratios(numerators: &[(u32, f64)], denominators: &[(u32, f64)]) 
 pub(super) fn lns(values: &[f64]) -> Vec<f64> {
     let logarithms = values.iter().map(|value| value.ln());
     logarithms.filter(|ln| ln.is_finite()).collect()
-}
-
-/// Of those that there are.
-fn mean(left: Option<f64>, right: Option<f64>) -> Option<f64> {
-    left.zip(right)
-        .map(|(left, right)| f64::midpoint(left, right))
-        .or(left)
-        .or(right)
 }
 
 #[cfg(test)]
