@@ -168,10 +168,7 @@ fn a_machine_in_another_state_and_disturbed_rounds_hide_nothing_and_make_nothing
     let drift = comparison["drift"].as_array().unwrap();
     assert_eq!(drift.len(), 3);
     let table = text(&compare(&slower_files, &[]).stdout);
-    assert!(
-        table.contains("states of the machine: "),
-        "{table}"
-    );
+    assert!(table.contains("states of the machine: "), "{table}");
 }
 
 #[test]
