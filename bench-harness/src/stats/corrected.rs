@@ -21,6 +21,8 @@ pub(super) struct Corrected {
     scatter: Scatter,
     /// By how many rows the drift is told.
     anchors: usize,
+    /// Whether rounds of different states are compared, as the runs have too few of the same.
+    pub(super) is_across_states: bool,
 }
 
 impl Corrected {
@@ -144,7 +146,8 @@ impl Anchors {
         let lens: Vec<(usize, usize)> = strata.iter().map(Stratum::lens).collect();
         let is_too_split = strata::least(&lens) * questions as f64 >= SIGNIFICANCE;
         let one_state = States::default();
-        if strata.len() > 1 && is_too_split {
+        let is_across_states = strata.len() > 1 && is_too_split;
+        if is_across_states {
             states = &one_state;
             strata = of(own.as_ref(), states);
             others.extend(self.single_limits(row.kind.waiting, without));
@@ -161,6 +164,7 @@ impl Anchors {
             scatter: Scatter::of(&strata),
             shift,
             strata,
+            is_across_states,
         }
     }
 

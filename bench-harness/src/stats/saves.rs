@@ -217,7 +217,13 @@ fn between_twins(kind: SavedKind, twins: &[SavedTwins<'_>]) -> f64 {
 fn between_runs(kind: SavedKind, rows: &[SavedRow<'_>], corrected: &[Corrected]) -> f64 {
     let controls = |of: &dyn Fn(SavedKind) -> bool| -> Vec<(f64, f64)> {
         let chosen = rows.iter().zip(corrected).filter(|(row, corrected)| {
-            row.role != Role::Question && of(row.kind) && corrected.drift.is_some()
+            let tells = match row.role {
+                Role::Question => false,
+                Role::Control => true,
+                // What limits make of each other across states is in the disagreement already.
+                Role::Limit => !corrected.is_across_states,
+            };
+            tells && of(row.kind) && corrected.drift.is_some()
         });
         chosen
             .filter_map(|(_, corrected)| corrected.shift())

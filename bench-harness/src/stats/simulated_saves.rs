@@ -60,6 +60,11 @@ const RAGGED: Machine = Machine {
     is_ragged: true,
     ..CHANGING
 };
+/// The same, and no state is left during a run.
+const APART: Machine = Machine {
+    turns: 0.0,
+    ..RAGGED
+};
 const DISTURBED: Machine = Machine {
     disturbed: 0.1,
     ..CHANGING
@@ -198,6 +203,7 @@ fn two_saves_of_one_build_show_no_difference_in_95_of_100_rows_whatever_the_mach
         ("uneven", UNEVEN),
         ("disturbed", DISTURBED),
         ("ragged", RAGGED),
+        ("apart", APART),
     ] {
         for repeat in 0..3 {
             let truths = truths(machine, &mut random);
