@@ -252,7 +252,8 @@ fn a_planted_stall_shows_in_the_percentiles_of_the_open_loop_alone() {
         assert!(times["max"].as_u64() >= Some(50 * MS), "{times}");
     }
     // Whoever waits for an answer sends nothing: a single exchange saw it. Machines have stalls of their own; that one window of three was
-    // without is enough.
-    let hides = |times: &Value| times["p99"].as_u64().is_some_and(|p99| p99 < 25 * MS);
+    // without is enough. A machine that is very slow has too few exchanges for the last percentile.
+    let tail = |times: &Value| times["p99"].as_u64().or(times["p90"].as_u64());
+    let hides = |times: &Value| tail(times).is_some_and(|ns| ns < 25 * MS);
     assert!(trips.iter().any(hides), "{trips:#?}");
 }
