@@ -107,19 +107,11 @@ impl Report {
                 shown: figure(Some(per_us(ns))),
             })
         };
-        let chart = |panel: Panel<'_>| {
-            let all: Vec<Bar> = panel
-                .rows
-                .iter()
-                .filter_map(|row| bar(&panel, row))
-                .collect();
-            bars(&panel.name, "million messages a second", &all)
-        };
-        let shown = self.panels(|row| row.stream.ns_per_message.is_some());
+        let panels = self.panels(|row| row.stream.ns_per_message.is_some());
         Group {
             title: "Streams: messages a second",
             note: "Longer is better. By the slower of two regimes; the line across the end of a bar is the interval of its median over rounds.",
-            charts: shown.into_iter().map(chart).collect(),
+            charts: panels_of_bars(&panels, "million messages a second", bar),
         }
     }
 
@@ -142,19 +134,11 @@ impl Report {
                 shown: time(value),
             })
         };
-        let chart = |panel: Panel<'_>| {
-            let all: Vec<Bar> = panel
-                .rows
-                .iter()
-                .filter_map(|row| bar(&panel, row))
-                .collect();
-            bars(&panel.name, "median round trip", &all)
-        };
-        let shown = self.panels(|row| row.round_trip_ns.p50.is_some());
+        let panels = self.panels(|row| row.round_trip_ns.p50.is_some());
         Group {
             title: "Round trips: the median",
             note: "Shorter is better. There and back; the line across the end of a bar is the interval of the median over rounds.",
-            charts: shown.into_iter().map(chart).collect(),
+            charts: panels_of_bars(&panels, "median round trip", bar),
         }
     }
 
@@ -454,4 +438,17 @@ fn line_with_marks(name: String, style: Style, points: Vec<(f64, f64)>) -> Serie
         has_marks: true,
         points,
     }
+}
+
+/// A chart of bars for each panel.
+fn panels_of_bars(
+    panels: &[Panel<'_>],
+    unit: &str,
+    bar: impl Fn(&Panel<'_>, &Figures) -> Option<Bar>,
+) -> Vec<Markup> {
+    let chart = |panel: &Panel<'_>| {
+        let of_panel = panel.rows.iter().filter_map(|row| bar(panel, row));
+        bars(&panel.name, unit, &of_panel.collect::<Vec<_>>())
+    };
+    panels.iter().map(chart).collect()
 }
