@@ -231,12 +231,12 @@ fn a_planted_stall_shows_in_the_percentiles_of_the_open_loop_alone() {
     const MS: u64 = 1_000_000;
     let stalled = ["--plant-stall", "50ms", "--contender", "ring-spsc/park"];
     let of = |command: &[&str]| {
-        let args = ["--output", "json", "--rounds", "3", "--duration", "500ms"];
+        let args = ["--output", "json", "--rounds", "3"];
         let output = run(&[command, &args, &stalled].concat());
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
-    let report = of(&["paced", "--arrivals", "constant"]);
+    let report = of(&["paced", "--arrivals", "constant", "--duration", "500ms"]);
     let paced = times(&report, "paced");
     assert!(paced.len() >= 3, "{report:#}");
     for times in &paced {
@@ -245,15 +245,15 @@ fn a_planted_stall_shows_in_the_percentiles_of_the_open_loop_alone() {
         assert!(times["p99"].as_u64() >= Some(44 * MS), "{times}");
         assert!(times["max"].as_u64() >= Some(50 * MS), "{times}");
     }
-    let report = of(&["rtt"]);
+    // Long enough for the thousand exchanges of that percentile, also where each takes a millisecond.
+    let report = of(&["rtt", "--duration", "1500ms"]);
     let trips = times(&report, "round_trip");
     assert!(trips.len() >= 3, "{report:#}");
     for times in &trips {
         assert!(times["max"].as_u64() >= Some(50 * MS), "{times}");
     }
     // Whoever waits for an answer sends nothing: a single exchange saw it. Machines have stalls of their own; that one window of three was
-    // without is enough. A machine that is very slow has too few exchanges for the last percentile.
-    let tail = |times: &Value| times["p99"].as_u64().or(times["p90"].as_u64());
-    let hides = |times: &Value| tail(times).is_some_and(|ns| ns < 25 * MS);
+    // without is enough.
+    let hides = |times: &Value| times["p99"].as_u64().is_some_and(|p99| p99 < 25 * MS);
     assert!(trips.iter().any(hides), "{trips:#?}");
 }
