@@ -252,7 +252,12 @@ fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
 fn conclude(report: &Report, require_all: bool, incomparable: Option<String>) -> u8 {
     let is_worse = report.comparison.as_ref().is_some_and(compare::tell);
     if report.incomplete {
-        return complain(exit::INTERRUPTED, "interrupted; the report is incomplete");
+        let settings = &report.settings;
+        let problem = format!(
+            "interrupted after {} of {} rounds; what was measured until then is in the report, marked incomplete",
+            settings.rounds_completed, settings.rounds
+        );
+        return complain(exit::INTERRUPTED, &problem);
     }
     if report.has_integrity_failure() {
         return complain(
