@@ -251,11 +251,18 @@ fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
 
 #[test]
 fn who_can_not_is_unavailable_for_the_reason_that_it_gives() {
-    let says_no = r#"sh -c 'echo "{\"unavailable\":\"there is no such card\"}"'"#;
-    let (code, row, stderr) = measure("says-no", says_no, &[]);
-    assert_eq!(code, 0, "{stderr}");
-    assert_eq!(row["status"], "unavailable", "{row:#}");
-    assert_eq!(row["reason"], "there is no such card");
+    let no = r#"echo "{\"unavailable\":\"there is no such card\"}""#;
+    // One that listens first, one that has spoken before it is asked, and one that has ended by then or not.
+    for (name, command) in [
+        ("listens", format!("sh -c 'read hello; {no}'")),
+        ("says-no", format!("sh -c '{no}; read hello'")),
+        ("ends", format!("sh -c '{no}'")),
+    ] {
+        let (code, row, stderr) = measure(name, &command, &[]);
+        assert_eq!(code, 0, "{name}: {stderr}");
+        assert_eq!(row["status"], "unavailable", "{name}: {row:#}");
+        assert_eq!(row["reason"], "there is no such card", "{name}");
+    }
     let (_, row, _) = measure("missing", "/no/such/program", &[]);
     assert_eq!(row["status"], "unavailable", "{row:#}");
     assert!(row["reason"].as_str().unwrap().contains("/no/such/program"));

@@ -74,9 +74,7 @@ impl External {
             wait: self.0.wait,
         };
         let deadline = Instant::now() + GREETING_PATIENCE;
-        let greeting: Greeting = program
-            .ask("say hello", &hello, deadline)
-            .map_err(Refusal::Wrong)?;
+        let greeting: Greeting = program.greet(&hello, deadline).map_err(Refusal::Wrong)?;
         Ok((program, greeting.check()?))
     }
 

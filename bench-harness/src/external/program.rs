@@ -29,6 +29,9 @@ const QUIT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a program that has closed its output may take to end, so that its status can be told.
 const DEATH_PATIENCE: Duration = Duration::from_millis(100);
 
+/// What it is asked first.
+const HELLO: &str = "say hello";
+
 /// So much of what it last wrote to its standard error is kept.
 const LAST_WORDS_LEN_MAX: usize = 4096;
 
@@ -105,6 +108,28 @@ impl Program {
         }
         self.say(question)
             .map_err(|error| self.describe_end(what, &error))?;
+        self.answer(what, deadline)
+    }
+
+    /// Says the first line and waits for the answer. A program that cannot take part may give it without having listened, and end.
+    ///
+    /// # Errors
+    /// What went wrong, in one sentence.
+    pub fn greet<T: DeserializeOwned>(
+        &mut self,
+        hello: &impl Serialize,
+        deadline: Instant,
+    ) -> Result<T, String> {
+        match self.say(hello) {
+            // It doesn't listen any more: what it said before counts, and if that is nothing, its end is told.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(self.describe_end(HELLO, &error))
+            }
+            _ => self.answer(HELLO, deadline),
+        }
+    }
+
+    fn answer<T: DeserializeOwned>(&mut self, what: &str, deadline: Instant) -> Result<T, String> {
         let line = self.next_line(what, deadline)?;
         serde_json::from_slice(&line).map_err(|error| {
             let said = in_its_words(&String::from_utf8_lossy(&line));
