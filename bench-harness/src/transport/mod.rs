@@ -21,6 +21,8 @@ pub mod limits;
 pub mod mmap_file;
 pub mod mutex_condvar;
 pub mod names;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod pipe;
 pub mod posix_mq;
 pub mod posix_shm_sem;
@@ -40,6 +42,7 @@ pub mod stream_socket;
 pub mod sysv;
 pub mod sysv_mq;
 pub mod sysv_shm_sem;
+pub(crate) mod typed;
 pub mod udp_loopback;
 pub mod yardsticks;
 

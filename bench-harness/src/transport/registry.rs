@@ -279,7 +279,15 @@ pub fn add(contender: Contender) -> Result<(), String> {
 /// All contenders, in the order of the report.
 pub fn contenders() -> Vec<Contender> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
-    [limits(), rings(), kernels(), added.clone()].concat()
+    [limits(), rings(), peers(), kernels(), added.clone()].concat()
+}
+
+/// The rows of other people's rings and channels, where they were asked for when this was built.
+fn peers() -> Vec<Contender> {
+    #[cfg(feature = "peers")]
+    return super::peers::contenders();
+    #[cfg(not(feature = "peers"))]
+    Vec::new()
 }
 
 fn limits() -> Vec<Contender> {

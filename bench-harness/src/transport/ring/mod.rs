@@ -26,6 +26,7 @@ use crate::fan::Stopped;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
+use crate::transport::typed::with_words;
 use kinds::Request;
 pub use kinds::{Kind, Many, One};
 
@@ -65,27 +66,6 @@ impl<K> RingTyped<K> {
     }
 }
 
-/// Calls `$then` with the transport for messages of `$len` bytes.
-macro_rules! with_slots {
-    ($len:expr, $mode:expr, |$transport:ident| $then:expr, else $otherwise:expr, [$($words:literal)*]) => {
-        match $len {
-            $(len if len == 8 * $words => {
-                let $transport = Slots::<K, $words>::new($mode);
-                $then
-            })*
-            _ => $otherwise,
-        }
-    };
-}
-
-/// The same, for the sizes that this harness is compiled for. Six words are a tick of the workload `ticks`, seven are one behind its number.
-macro_rules! with_any_slots {
-    ($len:expr, $mode:expr, |$transport:ident| $then:expr, else $otherwise:expr) => {
-        with_slots!($len, $mode, |$transport| $then, else $otherwise,
-            [1 2 4 6 7 8 16 32 64 128 256 512 1024 2048 4096 8192])
-    };
-}
-
 impl<K: Kind> Mechanism for RingTyped<K> {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let [name, of_bytes] = K::NAMES;
@@ -95,7 +75,7 @@ impl<K: Kind> Mechanism for RingTyped<K> {
             )));
         }
         let len = shape.message_len_max;
-        with_any_slots!(len, self.0, |transport| Transport::create(&transport, shape), else {
+        with_words!(len, |N| Transport::create(&Slots::<K, N>::new(self.0), shape), else {
             Err(LinkError::Unavailable(format!(
                 "its messages are of a type that is chosen at compile time, here of 48, of 56, or of 8 to 65536 bytes in \
                  powers of two, and {len} bytes were asked for; choose one of those sizes, or {of_bytes}"
@@ -121,7 +101,7 @@ impl<K: Kind> Mechanism for RingTyped<K> {
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
         let len = job.forward.message_len_max;
-        with_any_slots!(len, self.0, |transport| run_transport(&transport, job, page), else {
+        with_words!(len, |N| run_transport(&Slots::<K, N>::new(self.0), job, page), else {
             SideReport::failed(format!("no ring was made for messages of {len} bytes"))
         })
     }
