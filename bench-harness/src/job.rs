@@ -1,4 +1,5 @@
-//! What the coordinator tells a measured process, and what it hears back: both as one line of JSON.
+//! What the coordinator tells a measured process, and what it hears back: both as one line of JSON. A process has one job; only where both ends of a
+//! link have to be in one process it has a job for each, and does them on threads of their own.
 
 use std::os::fd::RawFd;
 
@@ -15,7 +16,7 @@ use crate::measure::usage::Usage;
 use crate::payload::Origin;
 use crate::transport::Ticket;
 
-/// The work of one measured process.
+/// The work of one measured process, or of one thread of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// The contender's full name, as in `ring-spsc/spin`.
@@ -25,6 +26,9 @@ pub struct Job {
     pub external: Option<Spec>,
     /// Which of the processes this is.
     pub seat: Seat,
+    /// Whether it is a thread beside the others, in one process with them.
+    #[serde(default)]
+    pub is_thread: bool,
     /// How many there are on each side.
     pub fan: Fan,
     /// The core to stay on.

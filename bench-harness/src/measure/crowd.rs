@@ -46,7 +46,7 @@ fn open<T: Transport>(transport: &T, job: &Job) -> io::Result<End<T::Tx, T::Rx>>
             let ledger: Vec<_> = job.ledger_fd.into_iter().collect();
             Ok(End::Receives {
                 rx: transport.receiver(&job.forward)?,
-                ledger: Ledger::open(join::adopt(&ledger)?),
+                ledger: Ledger::open(join::share(&ledger)?),
             })
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::integrity::{Arrived, Ending};
 use super::latency::Distribution;
 use super::pacing::Pacing;
-use super::usage::{Counters, QueueMeter, Usage};
+use super::usage::{Counters, QueueMeter, Usage, Whose};
 use crate::clock::now_ns;
 use crate::fan::Seat;
 use crate::job::{Job, Lateness, RunKind, RunReport, SideReport};
@@ -86,6 +86,7 @@ pub struct Station<'a> {
     pub job: &'a Job,
     /// The page that it shares with the others.
     pub page: &'a SharedPage,
+    whose: Whose,
     queue_meter: QueueMeter,
     next_base: u64,
     report: SideReport,
@@ -94,10 +95,16 @@ pub struct Station<'a> {
 impl<'a> Station<'a> {
     /// At its place, before the first run.
     pub fn new(job: &'a Job, page: &'a SharedPage) -> Self {
+        let whose = if job.is_thread {
+            Whose::Thread
+        } else {
+            Whose::Process
+        };
         Self {
             job,
             page,
-            queue_meter: QueueMeter::open(),
+            whose,
+            queue_meter: QueueMeter::open(whose),
             next_base: RUN_STRIDE,
             report: SideReport::default(),
         }
@@ -221,9 +228,10 @@ impl<'a> Station<'a> {
         };
         self.next_base += RUN_STRIDE;
         self.arm(run.deadline)?;
-        let before = (self.queue_meter.so_far(), Counters::so_far());
+        let before = (self.queue_meter.so_far(), Counters::so_far(self.whose));
         let account = body(self.page, run);
-        let usage = Usage::between(before, (Counters::so_far(), self.queue_meter.so_far()));
+        let after = (Counters::so_far(self.whose), self.queue_meter.so_far());
+        let usage = Usage::between(before, after);
         self.disarm()?;
         self.report.runs.push(RunReport {
             kind,

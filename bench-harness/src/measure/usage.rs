@@ -1,4 +1,4 @@
-//! What a run costs a process beside time.
+//! What a run costs a process, or a thread that is measured beside others of its process, beside time.
 
 use std::fs::{self, File};
 use std::ops::AddAssign;
@@ -12,7 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::transport::calls;
 
-/// Differences between two moments of this process.
+/// Whose cost is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// This process's: all its threads.
+    Process,
+    /// This thread's.
+    Thread,
+}
+
+/// Differences between two moments of this process, or thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// CPU time, of the user and of the system.
@@ -61,10 +70,14 @@ pub struct QueueMeter {
 pub struct Queued(Option<u64>);
 
 impl QueueMeter {
-    /// Opened once, so that reading it is quick.
-    pub fn open() -> Self {
+    /// Opened once, so that reading it is quick. Of a process it is the first thread's, which does the measured work.
+    pub fn open(whose: Whose) -> Self {
+        let path = match whose {
+            Whose::Process => "/proc/self/schedstat",
+            Whose::Thread => "/proc/thread-self/schedstat",
+        };
         Self {
-            file: File::open("/proc/self/schedstat").ok(),
+            file: File::open(path).ok(),
         }
     }
 
@@ -94,12 +107,16 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// What this process used so far.
+    /// What was used so far.
     ///
     /// # Panics
     /// Never on Linux: the call has no reason to fail.
-    pub fn so_far() -> Self {
-        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of oneself never fails");
+    pub fn so_far(whose: Whose) -> Self {
+        let who = match whose {
+            Whose::Process => UsageWho::RUSAGE_SELF,
+            Whose::Thread => UsageWho::RUSAGE_THREAD,
+        };
+        let usage = getrusage(who).expect("getrusage of oneself never fails");
         Self {
             system_calls: calls::so_far(),
             cpu_ns: nanoseconds(usage.user_time()) + nanoseconds(usage.system_time()),
@@ -146,16 +163,41 @@ fn resident_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
     fn work_shows_up_as_cpu_time() {
-        let meter = QueueMeter::open();
-        let before = (meter.so_far(), Counters::so_far());
-        let until = crate::clock::now_ns() + 30_000_000;
-        while crate::clock::now_ns() < until {}
-        let usage = Usage::between(before, (Counters::so_far(), meter.so_far()));
+        let usage = usage_of(Whose::Process, || work(30));
         assert!(usage.cpu_ns > 0);
+    }
+
+    #[test]
+    fn the_work_of_another_thread_is_not_this_one_s() {
+        let beside = || {
+            thread::scope(|scope| {
+                scope.spawn(|| work(30));
+            });
+        };
+        let of_thread = usage_of(Whose::Thread, beside);
+        assert!(of_thread.cpu_ns < 15_000_000, "{of_thread:?}");
+        let of_process = usage_of(Whose::Process, beside);
+        assert!(of_process.cpu_ns >= 15_000_000, "{of_process:?}");
+    }
+
+    fn usage_of(whose: Whose, action: impl FnOnce()) -> Usage {
+        let meter = QueueMeter::open(whose);
+        let before = (meter.so_far(), Counters::so_far(whose));
+        action();
+        Usage::between(before, (Counters::so_far(whose), meter.so_far()))
+    }
+
+    /// Keeps a core busy until this thread has had so many milliseconds of one.
+    fn work(ms: u64) {
+        let so_far = || Counters::so_far(Whose::Thread).cpu_ns;
+        let until = so_far() + ms * 1_000_000;
+        while so_far() < until {}
     }
 
     #[test]

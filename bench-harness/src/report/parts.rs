@@ -42,6 +42,7 @@ const LEGEND_OF_ROWS: [(&str, &str); 6] = [
         "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
     ),
 ];
+const LEGEND_OF_THREADS: &str = "[thread]: two threads of one process, where all others have a process for each side; there to see what the border costs.";
 const LEGEND_OF_ALL: &str = "A dash: not measured, or fewer than ten samples beyond the percentile. Classes, and spinning and sleeping, aren't ranked together.";
 
 impl Report {
@@ -136,6 +137,9 @@ impl Report {
                 "vs ref: faster or slower than {reference}; ~ no detectable difference; few: too few rounds to tell. time/ref: how many times the \
                  time of {reference}, and the interval."
             ));
+        }
+        if self.results.iter().any(|row| row.class == Class::Thread) {
+            legend.push(LEGEND_OF_THREADS.to_owned());
         }
         legend.push(LEGEND_OF_ALL.to_owned());
         legend

@@ -163,10 +163,14 @@ fn interval(comparison: Option<&Comparison>) -> String {
     shown.unwrap_or_else(|| NONE.to_owned())
 }
 
-/// What both sides had in memory at most.
+/// What both sides had in memory at most; threads have theirs in common.
 fn memory_mib(row: &Figures) -> Option<f64> {
     let [sender, receiver] = [&row.cost.sender, &row.cost.receiver].map(|c| c.resident_bytes_max);
-    Some((sender? + receiver?) as f64 / f64::from(1 << 20))
+    let bytes = match row.class {
+        Class::Thread => sender?.max(receiver?),
+        _ => sender? + receiver?,
+    };
+    Some(bytes as f64 / f64::from(1 << 20))
 }
 
 /// What became of a row, in one word.
@@ -181,7 +185,13 @@ pub fn status(row: &Figures) -> &'static str {
 
 /// What rows that may stand together have in common, in the order in which they are shown.
 pub fn sections() -> impl Iterator<Item = (Class, WaitMode)> {
-    let classes = [Class::Limit, Class::Message, Class::Stream, Class::Notify];
+    let classes = [
+        Class::Limit,
+        Class::Message,
+        Class::Stream,
+        Class::Notify,
+        Class::Thread,
+    ];
     let waits = [WaitMode::Spin, WaitMode::SpinPark, WaitMode::Park];
     classes
         .into_iter()

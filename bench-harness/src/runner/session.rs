@@ -21,7 +21,7 @@ use crate::measure::ledger::Ledger;
 use crate::placement::Placement;
 use crate::shared::{SharedPage, Side};
 use crate::transport::registry::Contender;
-use crate::transport::{Link, LinkError, LinkShape};
+use crate::transport::{Class, Link, LinkError, LinkShape};
 
 /// How long a call may block beyond what a window needs.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -153,10 +153,11 @@ impl Coordinator {
         let capacity = links.capacity();
         let fan = links.forward.ticket.fan;
         let ledger = (!fan.is_pair()).then(Ledger::create).transpose()?;
-        let mut job = Job {
+        let job = Job {
             contender: contender.full_name(),
             external: contender.mechanism.external().cloned(),
             seat: Side::Left.into(),
+            is_thread: contender.class == Class::Thread,
             fan,
             cpu: 0,
             is_crowded: placement.is_crowded(fan),
@@ -175,12 +176,19 @@ impl Coordinator {
             .map(|who| Process::start_and_stop(&job, who))
             .transpose()?;
         let stolen_before_ns = stolen_ns(&cores);
-        let mut processes = Vec::with_capacity(fan.processes());
-        for seat in fan.seats() {
-            job.seat = seat;
-            job.cpu = placement.core_of(seat, fan);
-            processes.push(Process::start(&job)?);
-        }
+        let jobs: Vec<Job> = fan
+            .seats()
+            .map(|seat| Job {
+                seat,
+                cpu: placement.core_of(seat, fan),
+                ..job.clone()
+            })
+            .collect();
+        let of_one_process = if job.is_thread { jobs.len() } else { 1 };
+        let processes = jobs
+            .chunks(of_one_process)
+            .map(Process::start)
+            .collect::<io::Result<_>>()?;
         links.close_fds();
         drop(page);
         let reports = self.await_reports(processes, time_limit)?;
@@ -217,7 +225,7 @@ impl Coordinator {
         time_limit: Duration,
     ) -> Result<Vec<SideReport>, Trouble> {
         let mut deadline = Instant::now() + time_limit;
-        while processes.iter().any(|process| process.report.is_none()) {
+        while processes.iter().any(|process| process.reports.is_none()) {
             let now = Instant::now();
             if now >= deadline {
                 break;
@@ -234,13 +242,13 @@ impl Coordinator {
         let one_failed = has_failed(&processes);
         Ok(processes
             .into_iter()
-            .map(|process| process.into_report(one_failed, &limit))
+            .flat_map(|process| process.into_reports(one_failed, &limit))
             .collect())
     }
 
     fn await_any(&self, processes: &mut [Process], limit: Duration) -> io::Result<()> {
         let ready = {
-            let waiting = |process: &&Process| process.report.is_none();
+            let waiting = |process: &&Process| process.reports.is_none();
             let mut fds: Vec<PollFd<'_>> = processes
                 .iter()
                 .filter(waiting)
@@ -258,7 +266,7 @@ impl Coordinator {
         };
         let waiting = processes
             .iter_mut()
-            .filter(|process| process.report.is_none());
+            .filter(|process| process.reports.is_none());
         for (process, is_ready) in waiting.zip(ready) {
             if is_ready {
                 process.take_output()?;
@@ -274,18 +282,22 @@ struct Process {
     child: Child,
     stdout: ChildStdout,
     output: Vec<u8>,
-    report: Option<SideReport>,
+    /// How many jobs it has.
+    jobs: usize,
+    /// One for each of them.
+    reports: Option<Vec<SideReport>>,
 }
 
 impl Process {
-    fn start(job: &Job) -> io::Result<Self> {
-        let mut child = spawn::start(job)?;
+    fn start(jobs: &[Job]) -> io::Result<Self> {
+        let mut child = spawn::start(jobs)?;
         if let Some(stdout) = child.stdout.take() {
             return Ok(Self {
                 child,
                 stdout,
                 output: Vec::new(),
-                report: None,
+                jobs: jobs.len(),
+                reports: None,
             });
         }
         spawn::end(&mut child);
@@ -301,7 +313,7 @@ impl Process {
             task: Task::Hold { who },
             ..job.clone()
         };
-        let mut process = Self::start(&job)?;
+        let mut process = Self::start(&[job])?;
         let pid = Pid::from_raw(process.child.id().cast_signed());
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -314,10 +326,11 @@ impl Process {
                 WaitStatus::Stopped(..) => return Ok(process),
                 WaitStatus::StillAlive => thread::sleep(NAP),
                 _ => {
-                    while process.report.is_none() {
+                    while process.reports.is_none() {
                         process.take_output()?;
                     }
-                    let failure = process.report.take().and_then(|report| report.failure);
+                    let mut reports = process.reports.take().into_iter().flatten();
+                    let failure = reports.find_map(|report| report.failure);
                     return Err(Trouble::Failed(failure.unwrap_or_default()));
                 }
             }
@@ -337,28 +350,36 @@ impl Process {
             return Ok(());
         }
         let status = self.child.wait()?;
-        self.report = Some(serde_json::from_slice(&self.output).unwrap_or_else(|_| {
-            SideReport::failed(format!("the process ended without a report ({status})"))
+        let reports: Option<Vec<_>> = serde_json::from_slice(&self.output).ok();
+        let reports = reports.filter(|reports| reports.len() == self.jobs);
+        self.reports = Some(reports.unwrap_or_else(|| {
+            let reason = format!("the process ended without a report ({status})");
+            vec![SideReport::failed(reason); self.jobs]
         }));
         Ok(())
     }
 
-    /// The report; a process that has none is about to be ended, for the other one's failure or for its own slowness.
-    fn into_report(mut self, other_failed: bool, limit: &impl Display) -> SideReport {
-        match self.report.take() {
-            Some(report) => report,
-            None if other_failed => SideReport {
-                was_aborted: true,
-                ..SideReport::default()
-            },
-            None => SideReport::failed(format!("it took longer than {limit}")),
-        }
+    /// The reports; a process that has none is about to be ended, for the other one's failure or for its own slowness.
+    fn into_reports(mut self, other_failed: bool, limit: &impl Display) -> Vec<SideReport> {
+        self.reports.take().unwrap_or_else(|| {
+            let report = if other_failed {
+                SideReport {
+                    was_aborted: true,
+                    ..SideReport::default()
+                }
+            } else {
+                SideReport::failed(format!("it took longer than {limit}"))
+            };
+            vec![report; self.jobs]
+        })
     }
 }
 
 fn has_failed(processes: &[Process]) -> bool {
-    let failed = |process: &Process| process.report.as_ref().is_some_and(|r| r.failure.is_some());
-    processes.iter().any(failed)
+    let reports = processes
+        .iter()
+        .filter_map(|process| process.reports.as_ref());
+    reports.flatten().any(|report| report.failure.is_some())
 }
 
 impl Drop for Process {

@@ -1,8 +1,9 @@
-//! The hidden subcommand: one measured process. It reads its job from standard input and writes its report to standard
+//! The hidden subcommand: one measured process. It reads its jobs from standard input and writes a report of each to standard
 //! output; both are JSON.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -16,24 +17,45 @@ use crate::transport::registry::{Mechanism, find};
 
 /// The whole life of a measured process.
 pub fn main() -> ExitCode {
-    let report = match serde_json::from_reader::<_, Job>(io::stdin().lock()) {
-        Ok(job) => match settle(&job) {
-            Ok(page) => work(&job, &page),
-            Err(error) => SideReport::failed(format!("settling in failed: {error}")),
-        },
-        Err(error) => SideReport::failed(format!("the job can't be read: {error}")),
+    let reports = match serde_json::from_reader::<_, Vec<Job>>(io::stdin().lock()) {
+        Ok(jobs) => do_all(&jobs),
+        Err(error) => vec![SideReport::failed(format!(
+            "the job can't be read: {error}"
+        ))],
     };
-    match write(&report) {
+    match write(&reports) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn write(report: &SideReport) -> io::Result<()> {
-    let text = serde_json::to_vec(report)?;
+fn write(reports: &[SideReport]) -> io::Result<()> {
+    let text = serde_json::to_vec(reports)?;
     let mut out = io::stdout().lock();
     out.write_all(&text)?;
     out.flush()
+}
+
+/// A single job is that of the process; several are threads of it.
+fn do_all(jobs: &[Job]) -> Vec<SideReport> {
+    let [job] = jobs else {
+        return thread::scope(|scope| {
+            let threads: Vec<_> = jobs.iter().map(|job| scope.spawn(|| do_one(job))).collect();
+            let reports = threads.into_iter().map(|thread| {
+                let panicked = |_| SideReport::failed("the thread of this side panicked");
+                thread.join().unwrap_or_else(panicked)
+            });
+            reports.collect()
+        });
+    };
+    vec![do_one(job)]
+}
+
+fn do_one(job: &Job) -> SideReport {
+    match settle(job) {
+        Ok(page) => work(job, &page),
+        Err(error) => SideReport::failed(format!("settling in failed: {error}")),
+    }
 }
 
 fn settle(job: &Job) -> io::Result<SharedPage> {
@@ -41,7 +63,7 @@ fn settle(job: &Job) -> io::Result<SharedPage> {
     SharedPage::open_for(job.page_fd, job.fan, job.is_crowded)
 }
 
-/// Takes its core, and makes sure that this process doesn't outlive the one that started it.
+/// Takes its core, and makes sure that this process doesn't outlive the one that started it. A thread takes a core for itself.
 ///
 /// # Errors
 /// What the system says, or that the other process has ended already.

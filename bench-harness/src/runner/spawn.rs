@@ -10,19 +10,19 @@ use crate::cli::SIDE_COMMAND;
 use crate::job::{Job, Task};
 use crate::shared::Side;
 
-/// Starts the process and hands it its job.
+/// Starts the process and hands it its jobs: more than one make a thread each.
 ///
 /// # Errors
 /// What the system says.
-pub fn start(job: &Job) -> io::Result<Child> {
+pub fn start(jobs: &[Job]) -> io::Result<Child> {
     // Not the path of the program: that one may have been built anew meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("bench-harness").arg(SIDE_COMMAND);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    inherit(&mut command, inherited_fds(job));
+    inherit(&mut command, jobs.iter().flat_map(inherited_fds).collect());
     let mut child = command.spawn()?;
     let written = match child.stdin.take() {
-        Some(mut stdin) => serde_json::to_vec(job)
+        Some(mut stdin) => serde_json::to_vec(jobs)
             .map_err(io::Error::from)
             .and_then(|text| stdin.write_all(&text)),
         None => Err(io::Error::other(

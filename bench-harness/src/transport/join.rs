@@ -43,16 +43,34 @@ pub fn link_of_one(shared: OwnedFd, shape: &LinkShape, capacity: usize) -> Link 
 /// # Errors
 /// `InvalidInput` when the ticket does not hold exactly one, otherwise what the system says about it.
 pub fn adopt(fds: &[RawFd]) -> io::Result<OwnedFd> {
-    let &[fd] = fds else {
-        let text = format!("the ticket holds {} descriptors instead of one", fds.len());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    };
+    let fd = only(fds)?;
     // SAFETY: F_GETFD only looks the number up, whatever it is.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     Errno::result(flags)?;
     // SAFETY: the descriptor is open (just asked), and the runner hands each number of a ticket to one process, which
     // joins once: nobody else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor of one's own for what this one is open for: other threads of this process have the same ticket.
+///
+/// # Errors
+/// `InvalidInput` when the ticket does not hold exactly one, otherwise what the system says about it.
+pub fn share(fds: &[RawFd]) -> io::Result<OwnedFd> {
+    const FIRST: libc::c_int = 3;
+    // SAFETY: takes plain numbers; a wrong one is refused.
+    let copy = unsafe { libc::fcntl(only(fds)?, libc::F_DUPFD_CLOEXEC, FIRST) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the descriptor was made just now, for nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+fn only(fds: &[RawFd]) -> io::Result<RawFd> {
+    let &[fd] = fds else {
+        let text = format!("the ticket holds {} descriptors instead of one", fds.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    };
+    Ok(fd)
 }
 
 /// What a sender says about its error: a peer that is gone is always `BrokenPipe`.

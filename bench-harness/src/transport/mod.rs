@@ -5,6 +5,8 @@
 //! [`Transport::create`]; the two measured processes call [`Transport::sender`] or [`Transport::receiver`] with
 //! the [`Ticket`] that they were handed. Descriptors are inherited under the same number; names are removed
 //! as early as the mechanism allows, at the latest when the [`Link`] is dropped.
+//!
+//! A transport of class [`Thread`](Class::Thread) has both ends in one measured process, on a thread each.
 
 pub mod alarm;
 pub mod bare_futex;
@@ -72,6 +74,8 @@ pub enum Class {
     Stream,
     /// Carries no payload: wakes, or counts.
     Notify,
+    /// Works only between threads of one process.
+    Thread,
 }
 
 /// How the receiving side of a contender waits.
@@ -95,6 +99,7 @@ impl fmt::Display for Class {
             Self::Message => "message",
             Self::Stream => "stream",
             Self::Notify => "notify",
+            Self::Thread => "thread",
         })
     }
 }

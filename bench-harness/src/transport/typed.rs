@@ -3,6 +3,10 @@
 //! The type is chosen once for a link, and from there on the code is that of a program that knows its type. Each length is compiled for itself, so
 //! there are only so many.
 
+use std::io;
+
+use shm_ringbuf::bytemuck::{self, Pod, PodCastError};
+
 /// Evaluates `$then` with the constant `$words` for messages of `$len` bytes, and `$otherwise` where they have a length that this harness is not compiled
 /// for. Six words are a tick of the workload `ticks`, seven are one behind its number.
 macro_rules! with_words {
@@ -25,3 +29,29 @@ macro_rules! with_words {
     };
 }
 pub(crate) use with_words;
+
+/// The message that those bytes are. The harness's buffers are page-aligned, so this is a view and no copy.
+///
+/// # Errors
+/// `InvalidInput` when they are too many, too few, or not aligned to it.
+#[inline]
+pub fn message_in<T: Pod>(bytes: &[u8]) -> io::Result<&T> {
+    bytemuck::try_from_bytes(bytes).map_err(wrong_shape)
+}
+
+/// The place of a message in such a buffer.
+///
+/// # Errors
+/// See [`message_in`].
+#[inline]
+pub fn place_in<T: Pod>(buffer: &mut [u8]) -> io::Result<&mut T> {
+    bytemuck::try_from_bytes_mut(buffer).map_err(wrong_shape)
+}
+
+#[cold]
+fn wrong_shape(error: PodCastError) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("a buffer that is no message: {error}"),
+    )
+}

@@ -17,7 +17,7 @@ impl Report {
         biases.extend(self.on_loops());
         biases.push(
             "Classes don't compare: a stream carries bytes and is framed here, a message mechanism keeps the boundaries itself, and what notifies \
-             carries nothing. Spinning buys its latency with a whole core; the column of CPU time shows the price."
+             carries nothing; what works between threads needs neither names nor memory that others can reach. Spinning buys its latency with a whole core; the column of CPU time shows the price."
                 .to_owned(),
         );
         biases.extend(self.on_capacities());

@@ -12,7 +12,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::time::Instant;
 
-use shm_ringbuf::bytemuck::{self, Pod};
+use shm_ringbuf::bytemuck::Pod;
 use shm_ringbuf::{Message, Wait};
 use shm_semaphore::Deadline;
 
@@ -26,7 +26,7 @@ use crate::fan::Stopped;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
-use crate::transport::typed::with_words;
+use crate::transport::typed::{self, with_words};
 use kinds::Request;
 pub use kinds::{Kind, Many, One};
 
@@ -169,9 +169,11 @@ struct TypedSender<K: Kind, T: Pod + Debug> {
 impl<K: Kind, T: Pod + Debug> Sender for TypedSender<K, T> {
     #[inline]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        // The harness's buffers are page-aligned, so this is a view and no copy.
-        let message: &T = bytemuck::try_from_bytes(message).map_err(wrong_shape)?;
-        K::send(&mut self.producer, message, self.deadline)
+        K::send(
+            &mut self.producer,
+            typed::message_in(message)?,
+            self.deadline,
+        )
     }
 
     fn begin_window(&mut self, deadline: Instant) {
@@ -189,22 +191,13 @@ struct TypedReceiver<K: Kind, T: Pod + Debug> {
 impl<K: Kind, T: Pod + Debug> Receiver for TypedReceiver<K, T> {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let place: &mut T = bytemuck::try_from_bytes_mut(buffer).map_err(wrong_shape)?;
-        K::recv(&mut self.consumer, place, self.deadline)?;
+        K::recv(&mut self.consumer, typed::place_in(buffer)?, self.deadline)?;
         Ok(size_of::<T>())
     }
 
     fn begin_window(&mut self, deadline: Instant) {
         self.deadline = Deadline::from(deadline);
     }
-}
-
-#[cold]
-fn wrong_shape(error: bytemuck::PodCastError) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("a buffer that is no message: {error}"),
-    )
 }
 
 /// `ring-spsc-bytes` and `ring-mpmc-bytes`: records of any length.
