@@ -16,8 +16,8 @@ use crate::measure::ledger::messages_max;
 use crate::measure::schedule::{Arrivals, Pace};
 use crate::payload::{Origin, Profile, Records};
 use crate::placement::Placement;
-use crate::transport::LinkShape;
-use crate::transport::registry::{Contender, contenders};
+use crate::transport::registry::{ABSENT, Contender, contenders};
+use crate::transport::{LinkShape, WaitMode};
 use crate::workload::{Rhythm, Table};
 
 /// The messages that a link holds where the mechanism lets one choose.
@@ -338,6 +338,12 @@ impl Pattern {
         if all.iter().any(|contender| pattern.matches(contender)) {
             return Ok(pattern);
         }
+        if let Some(name) = ABSENT.iter().find(|name| pattern.means(name)) {
+            return Err(PlanError::Usage(format!(
+                "{option} '{}' asks for {name}, which only a build with more in it has: cargo run --release -p bench-harness --features peers",
+                pattern.text
+            )));
+        }
         Err(PlanError::Usage(format!(
             "{option} '{}' matches none of the {} contenders; `bench-harness list` shows their names",
             pattern.text,
@@ -347,6 +353,13 @@ impl Pattern {
 
     fn matches(&self, contender: &Contender) -> bool {
         self.matcher.is_match(contender.name) || self.matcher.is_match(contender.full_name())
+    }
+
+    /// Whether a contender of that name, in whichever way it waits, is what the user has in mind.
+    fn means(&self, name: &str) -> bool {
+        let waits = [WaitMode::Spin, WaitMode::SpinPark, WaitMode::Park];
+        let mut full_names = waits.iter().map(|wait| format!("{name}/{wait}"));
+        self.matcher.is_match(name) || full_names.any(|name| self.matcher.is_match(name))
     }
 }
 

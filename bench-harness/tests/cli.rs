@@ -175,6 +175,8 @@ fn bad_input_is_told_before_anything_starts() {
     for (args, code, part) in [
         (&["--contender", "nothing*"][..], 2, "matches none"),
         (&["--exclude", "*"], 2, "leaves no contender"),
+        #[cfg(not(feature = "peers"))]
+        (&["--contender", "rtrb/*"], 2, "--features peers"),
         (&["--size", "0"], 2, "1 to 1048576 bytes"),
         (&["--cpus", "0,4095"], 2, "core 4095"),
         (&["--duration", "1h"], 2, "from 1ms to 1m"),

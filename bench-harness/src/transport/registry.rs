@@ -282,6 +282,21 @@ pub fn contenders() -> Vec<Contender> {
     [limits(), rings(), peers(), kernels(), added.clone()].concat()
 }
 
+/// Those of which a build without the cargo feature `peers` knows no more than the names.
+pub const ABSENT: &[&str] = if cfg!(feature = "peers") {
+    &[]
+} else {
+    &[
+        "iceoryx2",
+        "shaq",
+        "ipc-channel",
+        "shmem-ipc",
+        "crossbeam-channel",
+        "crossbeam-array-queue",
+        "rtrb",
+    ]
+};
+
 /// The rows of other people's rings and channels, where they were asked for when this was built.
 fn peers() -> Vec<Contender> {
     #[cfg(feature = "peers")]
