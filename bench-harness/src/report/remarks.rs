@@ -68,39 +68,43 @@ impl Report {
     /// How far equal things differed, and whether that was inside the floor.
     fn on_noise(&self) -> Vec<String> {
         let of = |waiting| {
+            let noises = || {
+                let all = self.noise.iter();
+                all.filter(|noise| noise.kind.waiting == waiting)
+            };
             let mut parts = Vec::new();
-            for noise in self
-                .noise
-                .iter()
-                .filter(|noise| noise.kind.waiting == waiting)
-            {
+            for noise in noises() {
                 let what = match noise.kind.figure {
                     Figure::Stream => "streams",
                     Figure::RoundTrip => "round trips",
                     Figure::Paced => "latency at a fixed rate",
                 };
-                let held = if noise.holds_its_own {
-                    "inside"
-                } else {
-                    "OUTSIDE"
+                let held = match (noise.floor.is_settled(), noise.holds_its_own) {
+                    (false, _) => "beside a floor of",
+                    (true, true) => "inside the floor of",
+                    (true, false) => "OUTSIDE the floor of",
                 };
                 parts.push(format!(
-                    "{what} by {}, {held} the floor of {}",
+                    "{what} by {}, {held} {}",
                     percent((noise.floor.ratio - 1.0).abs()),
                     percent(noise.floor.half_width)
                 ));
             }
-            let name = self
-                .noise
-                .iter()
-                .find(|noise| noise.kind.waiting == waiting)?;
+            let name = noises().next()?;
+            let unsettled = noises().find(|noise| !noise.floor.is_settled());
+            let too_few = unsettled.map_or_else(String::new, |noise| {
+                format!(
+                    " {} rounds are too few to say whether that is inside; six are the least.",
+                    noise.floor.rounds
+                )
+            });
             let what = match waiting {
                 Waiting::Spins => "spins",
                 Waiting::Sleeps => "may sleep",
             };
             Some(format!(
-                "Noise: {}, which {what}, was entered twice and differed from itself: {}. No difference smaller than the noise is \
-                 called one.",
+                "Noise: {}, which {what}, was entered twice and differed from itself: {}.{too_few} No difference smaller than the noise \
+                 is called one.",
                 name.contender,
                 parts.join("; ")
             ))

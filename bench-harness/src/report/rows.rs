@@ -300,8 +300,15 @@ impl Report {
             format!("±{}", percent(noise.floor.half_width))
         });
         let is_inside = noises.iter().all(|noise| noise.holds_its_own);
+        let verdict = if noises.iter().any(|noise| !noise.floor.is_settled()) {
+            "few"
+        } else if is_inside {
+            "inside"
+        } else {
+            "OUTSIDE"
+        };
         if let Some(last) = floor.last_mut().filter(|last| last.is_empty()) {
-            (if is_inside { "inside" } else { "OUTSIDE" }).clone_into(last);
+            verdict.clone_into(last);
         }
         vec![Line::Cells(differs), Line::Cells(floor)]
     }

@@ -103,6 +103,12 @@ impl NoiseFloor {
         })
     }
 
+    /// Whether there are rounds enough for the interval to hold the true ratio as surely as [`COVERAGE`] says. With fewer (below six) it is narrower than it claims, and
+    /// whether the pair is inside of it means nothing.
+    pub fn is_settled(&self) -> bool {
+        self.interval.coverage >= COVERAGE
+    }
+
     /// Whether the pair's median ratio is no farther from one than half its interval's width.
     pub fn holds_its_own(&self) -> bool {
         self.ratio.ln().abs() <= self.half_width.ln_1p()
@@ -178,6 +184,16 @@ mod tests {
         assert_close(there.guard, back.guard);
         assert_close(there.half_width, back.half_width);
         assert_eq!(NoiseFloor::of_pair(&one, &[(7, 1.0)]), None);
+    }
+
+    #[test]
+    fn a_floor_of_few_rounds_settles_nothing() {
+        let of = |rounds: u32| {
+            let times: Vec<_> = (0..rounds).map(|round| (round, 1.0)).collect();
+            NoiseFloor::of_pair(&times, &times).expect("a floor")
+        };
+        assert!(!of(2).is_settled() && !of(3).is_settled() && !of(5).is_settled());
+        assert!(of(6).is_settled() && of(11).is_settled());
     }
 
     #[test]

@@ -119,17 +119,17 @@ impl Report {
             return "Nothing was entered twice in this run, so it doesn't know its own noise."
                 .to_owned();
         };
-        let strayed = self
-            .noise
-            .iter()
-            .filter(|noise| !noise.holds_its_own)
-            .count();
+        let settled = || self.noise.iter().filter(|noise| noise.floor.is_settled());
+        let strayed = settled().filter(|noise| !noise.holds_its_own).count();
+        let told = match settled().count() {
+            0 => "there were too few rounds to say how many strayed outside their own".to_owned(),
+            pairs => format!("{strayed} of {pairs} pairs strayed outside their own"),
+        };
         format!(
-            "Equal things differed, too: the widest noise floor (A/A) is {}, of {}; {strayed} of {} pairs strayed outside their own. Differences below \
-             the floor aren't told as such, though they may exist.",
+            "Equal things differed, too: the widest noise floor (A/A) is {}, of {}; {told}. Differences below the floor aren't told as such, though \
+             they may exist.",
             percent(largest.floor.half_width),
             largest.contender,
-            self.noise.len()
         )
     }
 
