@@ -24,8 +24,8 @@ pub(super) struct Sweeper {
     shared: PathBuf,
     prefix: String,
     shell: Child,
-    /// Closed after the shell has been ended.
-    _alive: OwnedFd,
+    /// What keeps the shell waiting.
+    alive: Option<OwnedFd>,
 }
 
 impl Sweeper {
@@ -52,7 +52,7 @@ impl Sweeper {
             shared: shared.to_owned(),
             prefix: prefix.to_owned(),
             shell,
-            _alive: alive.try_clone()?,
+            alive: Some(alive.try_clone()?),
         };
         Ok((sweeper, alive))
     }
@@ -63,6 +63,7 @@ impl Drop for Sweeper {
         // All of it may be gone already: who ends in order removes its own.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
+        drop(self.alive.take());
         let _ = fs::remove_dir_all(&self.folder);
         for entry in fs::read_dir(&self.shared).into_iter().flatten().flatten() {
             if entry
@@ -112,8 +113,7 @@ mod tests {
         let (_root, folder, shared) = litter();
         let (mut sweeper, alive) = Sweeper::start(&folder, &shared, "a-").unwrap();
         // As if this process were killed: nothing of it is dropped in order, and its descriptors are closed.
-        let null = fs::File::open("/dev/null").unwrap();
-        sweeper._alive = null.into();
+        sweeper.alive = None;
         assert!(!is_swept(&folder, &shared));
         drop(alive);
         let begun = Instant::now();
