@@ -18,6 +18,8 @@ pub mod doctor {}
 pub mod layout {}
 #[doc = include_str!("../memory-ordering.md")]
 pub mod memory_ordering {}
+#[doc = include_str!("../peers.md")]
+pub mod peers {}
 #[doc = include_str!("../protocol-mpmc.md")]
 pub mod protocol_mpmc {}
 #[doc = include_str!("../protocols.md")]

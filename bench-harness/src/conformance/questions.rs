@@ -331,9 +331,17 @@ fn leaves_nothing_behind<T: Transport>(it: &Subject<'_, T>) -> Asked<Answer> {
         begin_sending(AMPLE, &mut sender)?;
         send(&mut sender, &message(0, len, false)).or_wrong(|| "sending".to_owned())?;
         // Names are gone while the link is in use already.
-        no_names()
+        no_names()?;
+        ensure(
+            !it.promises.keeps_a_folder || Path::new(&text).is_dir(),
+            || format!("it promised to keep the folder {text:?}, which is not there"),
+        )
     })?;
     drop(link);
+    ensure(
+        !it.promises.keeps_a_folder || !Path::new(&text).exists(),
+        || format!("the folder {text} is left"),
+    )?;
     let tables = it.promises.system_v;
     if tables.is_empty() {
         return Ok(Answer::Yes);

@@ -48,6 +48,8 @@ pub struct Promises {
     pub limits_length: bool,
     /// The tables of System V (`msg`, `sem`, `shm`) in which the numbers in a ticket's text are identifiers.
     pub system_v: &'static [&'static str],
+    /// Whether a folder is needed as long as the link is there, whose path is the ticket's text; it is gone when the link is.
+    pub keeps_a_folder: bool,
 }
 
 impl Promises {
@@ -59,6 +61,7 @@ impl Promises {
         carries: Carries::AnyLength,
         limits_length: false,
         system_v: &[],
+        keeps_a_folder: false,
     };
 
     /// Bytes through descriptors of two different ends, framed here: both sides learn of the other one's end.

@@ -101,6 +101,12 @@ pub fn await_others(mark: &str, gone: i32, count: usize) {
 /// A process that ends with the test, also when the test fails.
 pub struct Running(Child);
 
+impl Running {
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Deref for Running {
     type Target = Child;
 

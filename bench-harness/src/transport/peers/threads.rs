@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use shm_ringbuf::bytemuck::Pod;
 
+use super::lengths::{not_compiled, of_one_length, with_peer_words};
 use crate::conformance::{self, Answer, Failure, Question};
 use crate::fan::Fan;
 use crate::job::{Job, SideReport};
 use crate::measure::duplex::run_transport;
 use crate::shared::SharedPage;
 use crate::transport::registry::Mechanism;
-use crate::transport::typed::{self, with_words};
+use crate::transport::typed;
 use crate::transport::{
     Carries, Class, Link, LinkError, LinkShape, ONE_TO_ONE, Promises, Receiver, Sender, Ticket,
     Transport, calls,
@@ -86,18 +87,10 @@ impl<Q> BetweenThreads<Q> {
 
 impl<Q: Queue> Mechanism for BetweenThreads<Q> {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
-        let (name, len) = (Q::NAME, shape.message_len_max);
-        if shape.variable_len {
-            return Err(LinkError::Unavailable(format!(
-                "the messages of {name} are of one type and so of one length; ring-spsc-bytes carries any"
-            )));
-        }
-        with_words!(len, |N| Transport::create(&Typed::<Q, N>::new(), shape), else {
-            Err(LinkError::Unavailable(format!(
-                "its messages are of a type that is chosen at compile time, here of 8, 64, 512, 4096 or 32768 bytes, and {len} \
-                 bytes were asked for; choose one of those sizes"
-            )))
-        }, [1 8 64 512 4096])
+        let len = of_one_length(Q::NAME, shape)?;
+        with_peer_words!(len, |N| Transport::create(&Typed::<Q, N>::new(), shape), else {
+            Err(not_compiled(Q::NAME, len))
+        })
     }
 
     fn refuses(&self, _: &LinkShape) -> Option<String> {
@@ -111,9 +104,9 @@ impl<Q: Queue> Mechanism for BetweenThreads<Q> {
 
     fn run(&self, job: &Job, page: &SharedPage) -> SideReport {
         let len = job.forward.message_len_max;
-        with_words!(len, |N| run_transport(&Typed::<Q, N>::new(), job, page), else {
+        with_peer_words!(len, |N| run_transport(&Typed::<Q, N>::new(), job, page), else {
             SideReport::failed(format!("no queue was made for messages of {len} bytes"))
-        }, [1 8 64 512 4096])
+        })
     }
 }
 
