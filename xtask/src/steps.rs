@@ -19,6 +19,8 @@ pub enum Step {
     Clippy,
     /// Unit, integration and documentation tests
     Test,
+    /// The harness with the rings and channels of others
+    Peers,
     /// Every row of the benches once, for no figures
     Benches,
     /// The models of the protocols
@@ -53,6 +55,7 @@ impl Step {
             Self::Fmt => "format",
             Self::Clippy => "lints",
             Self::Test => "unit, integration and documentation tests",
+            Self::Peers => "the harness with the rings and channels of others",
             Self::Benches => "benches, each row once",
             Self::Loom => "models under loom",
             Self::Doc => "documentation",
@@ -64,7 +67,7 @@ impl Step {
         match self {
             Self::Fmt => Some(("fmt", "rustfmt")),
             Self::Clippy => Some(("clippy", "clippy")),
-            Self::Test | Self::Benches | Self::Loom | Self::Doc => None,
+            Self::Test | Self::Peers | Self::Benches | Self::Loom | Self::Doc => None,
         }
     }
 
@@ -76,13 +79,18 @@ impl Step {
             }
             Self::Clippy => {
                 command.args(["clippy", "--workspace", "--all-targets", "--locked"]);
-                command.args(["--", "-D", "warnings"]);
+                command.args(["--features", "bench-harness/peers", "--", "-D", "warnings"]);
             }
             Self::Test => {
                 command.args(["test", "--workspace", "--locked"]);
                 if long {
                     command.arg("--release").env("SHM_RING_LONG", "1");
                 }
+            }
+            Self::Peers => {
+                command.args(["test", "--locked", "-p", "bench-harness"]);
+                command.args(["--features", "peers", "--lib"]);
+                command.args(["--test", "peers", "--test", "thread_peers"]);
             }
             Self::Benches => {
                 // Not `cargo bench`: that would build everything anew, optimised, for figures that nobody looks at.
@@ -199,6 +207,7 @@ mod tests {
             Step::Fmt,
             Step::Clippy,
             Step::Test,
+            Step::Peers,
             Step::Benches,
             Step::Loom,
             Step::Doc,
@@ -215,7 +224,7 @@ mod tests {
         };
         assert_eq!(
             less.steps(),
-            [Step::Fmt, Step::Test, Step::Benches, Step::Doc]
+            [Step::Fmt, Step::Test, Step::Peers, Step::Benches, Step::Doc]
         );
         let none = Selection {
             only: vec![Step::Doc],
