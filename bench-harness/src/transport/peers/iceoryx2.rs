@@ -14,7 +14,6 @@
 //! The files of a link are in a folder of its own, and its shared memory has a prefix of its own: no other program of iceoryx2 is met. What is left when the
 //! link is dropped, or when the coordinator is killed, is removed ([`sweeper`]).
 
-mod signals;
 mod sweeper;
 
 use std::io;
@@ -226,16 +225,7 @@ fn node(ticket: &Ticket) -> io::Result<Node<ipc::Service>> {
     // It yields, sleeps and notifies where nobody can count it.
     calls::hide();
     let config = config_of(ticket)?;
-    signals::keep(|| {
-        // The first one to ask installs the handlers of iceoryx2 for the whole process.
-        let node = NodeBuilder::new()
-            .config(&config)
-            .create::<ipc::Service>()
-            .map_err(io::Error::other)?;
-        // What it says doesn't matter: no signal has been asked for.
-        let _ = node.wait(Duration::ZERO);
-        Ok(())
-    })?;
+    // Its default is to catch SIGINT, SIGTERM and others, for programs that wait at a node.
     NodeBuilder::new()
         .config(&config)
         .signal_handling_mode(SignalHandlingMode::Disabled)
@@ -362,7 +352,10 @@ impl Receiver for Iceoryx2Receiver {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
+
     use super::*;
+    use crate::fan::Fan;
 
     #[test]
     fn what_does_not_fit_into_the_shared_memory_is_refused_with_its_size() {
@@ -371,5 +364,33 @@ mod tests {
         };
         assert!(reason.contains("1125899906842624 B"), "{reason}");
         assert!(check_room(64, 16).is_ok());
+    }
+
+    /// Whether this process has a handler for it.
+    fn is_caught(signal: Signal) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (signal as i32 - 1)) != 0
+    }
+
+    #[test]
+    fn whoever_joins_keeps_its_signals() {
+        let transport = Iceoryx2::new(WaitMode::Park);
+        let shape = LinkShape {
+            message_len_max: 64,
+            variable_len: true,
+            capacity: 4,
+            fan: Fan::PAIR,
+        };
+        let link = transport.create(&shape).unwrap();
+        let [sends, receives] = [link.sender_part(), link.receiver_part()];
+        let mut sender = transport.sender(&sends.unwrap().into_ticket()).unwrap();
+        let receiver = transport.receiver(&receives.unwrap().into_ticket());
+        sender.send(&[7; 64]).unwrap();
+        assert_eq!(receiver.unwrap().recv(&mut [0; 64]).unwrap(), 64);
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1] {
+            assert!(!is_caught(signal), "{signal}");
+        }
     }
 }
