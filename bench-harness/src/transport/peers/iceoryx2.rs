@@ -384,9 +384,9 @@ mod tests {
             fan: Fan::PAIR,
         };
         let link = transport.create(&shape).unwrap();
-        let [sends, receives] = [link.sender_part(), link.receiver_part()];
-        let mut sender = transport.sender(&sends.unwrap().into_ticket()).unwrap();
-        let receiver = transport.receiver(&receives.unwrap().into_ticket());
+        let [front, back] = [link.sender_part(), link.receiver_part()];
+        let mut sender = transport.sender(&front.unwrap().into_ticket()).unwrap();
+        let receiver = transport.receiver(&back.unwrap().into_ticket());
         sender.send(&[7; 64]).unwrap();
         assert_eq!(receiver.unwrap().recv(&mut [0; 64]).unwrap(), 64);
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1] {
