@@ -20,6 +20,7 @@ use std::io::{self, Write};
 
 use crate::cli::Output;
 use crate::report::document::Report;
+use crate::report::html::comparison_page;
 use crate::report::saved;
 use crate::report::terminal::Layout;
 use document::{ComparedFigure, ComparedRuns, Document, SCHEMA};
@@ -47,9 +48,7 @@ pub fn main(args: &CompareArgs) -> Result<bool, CompareError> {
     }
     let document = compare(&reports, &Controls::from(&args.controls), &args.fail_if)
         .map_err(CompareError::Usage)?;
-    let written = print(&document, args);
-    written
-        .map_err(|error| CompareError::File(format!("the comparison can't be written: {error}")))?;
+    deliver(&document, &reports, args).map_err(CompareError::File)?;
     let mut is_worse = false;
     for runs in &document.comparisons {
         is_worse |= tell(runs);
@@ -100,6 +99,29 @@ fn check_gates(gates: &[Gate], runs: &ComparedRuns) -> Result<(), String> {
             "--fail-if '{gate}' is about no figure in question that both {} and {} have, so it could never fail; choose a figure that was measured",
             runs.before.name, runs.after.name
         )),
+    }
+}
+
+/// Writes the comparisons wherever they are to go. Every place is tried, and standard output first, as with a report.
+fn deliver(
+    document: &Document,
+    reports: &[(String, Report)],
+    args: &CompareArgs,
+) -> Result<(), String> {
+    let mut problems = Vec::new();
+    if let Err(error) = print(document, args) {
+        problems.push(format!("the comparison can't be written: {error}"));
+    }
+    if let Some(file) = &args.html {
+        let arguments = std::env::args_os().skip(1);
+        let arguments: Vec<String> = arguments.map(|one| one.to_string_lossy().into()).collect();
+        let page = comparison_page(document, reports, &arguments);
+        problems.extend(saved::write_whole(file, page.as_bytes()).err());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
     }
 }
 

@@ -73,8 +73,7 @@ fn counts(runs: &ComparedRuns, role: Role, all: &str) -> String {
 /// The names, those that differ most first.
 fn named(figures: &[&ComparedFigure]) -> String {
     let mut by_size = figures.to_vec();
-    let distance = |figure: &&ComparedFigure| figure.comparison.ratio.map_or(0.0, |r| r.ln().abs());
-    by_size.sort_by(|left, right| distance(right).total_cmp(&distance(left)));
+    by_size.sort_by(|left, right| right.distance().total_cmp(&left.distance()));
     let farthest = by_size.iter().take(NAMED_MAX);
     let mut names: Vec<String> = farthest
         .map(|one| format!("{} ({}x)", one.name(), figure(one.comparison.ratio)))

@@ -1,5 +1,7 @@
 //! How numbers are shown to people.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// A dash where there is no figure.
 pub const NONE: &str = "-";
 
@@ -109,6 +111,17 @@ pub fn short_time(ns: f64) -> String {
     format!("{value} {unit}")
 }
 
+/// A moment in seconds since 1970, in UTC.
+pub fn moment(unix_s: u64) -> String {
+    // A year beyond 9999, which the format can't have, is a wrong clock or a changed file.
+    const SECONDS_MAX: u64 = 253_402_300_799;
+    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
+    moment.filter(|_| unix_s <= SECONDS_MAX).map_or_else(
+        || "at an unknown time".to_owned(),
+        |moment| humantime::format_rfc3339_seconds(moment).to_string(),
+    )
+}
+
 /// A count in few places.
 pub fn short_count(count: f64) -> String {
     let (value, unit) = match count {
@@ -142,6 +155,14 @@ mod tests {
         assert_eq!(ratio(Some(2.5)), "2.50x");
         assert_eq!(whole(Some(12)), "12");
         assert_eq!(whole(Some(123_456)), "123,456");
+    }
+
+    #[test]
+    fn a_moment_of_a_wrong_clock_is_unknown() {
+        assert_eq!(moment(1_767_225_600), "2026-01-01T00:00:00Z");
+        for unix_s in [253_402_300_800, u64::MAX] {
+            assert_eq!(moment(unix_s), "at an unknown time");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::Builder;
 
 use super::document::{Report, SCHEMA};
+use super::printable::make_printable;
 
 /// Saves a report. An incomplete one doesn't replace what is there: it goes beside it, and the answer says where.
 ///
@@ -96,9 +97,10 @@ pub fn load(file: &Path) -> Result<Report, String> {
     let shown = file.display();
     let text =
         fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}"))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
+    let mut value: Value = serde_json::from_str(&text).map_err(|error| {
         format!("{shown} holds no results of bench-harness: it is no JSON ({error}); give a file from --save or --output json")
     })?;
+    let was_changed = make_printable(&mut value);
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => {}
         Some(schema) => {
@@ -113,6 +115,10 @@ pub fn load(file: &Path) -> Result<Report, String> {
         }
     }
     // Read from the text once more, which names the line of what is wrong.
-    serde_json::from_str(&text)
-        .map_err(|error| format!("{shown} isn't whole, or was changed: {error}; measure again"))
+    let report = if was_changed {
+        serde_json::from_value(value)
+    } else {
+        serde_json::from_str(&text)
+    };
+    report.map_err(|error| format!("{shown} isn't whole, or was changed: {error}; measure again"))
 }
