@@ -16,7 +16,7 @@ mod show;
 pub use args::{BaselineArgs, CompareArgs};
 pub use baseline::Baseline;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::cli::Output;
 use crate::report::document::Report;
@@ -51,7 +51,7 @@ pub fn main(args: &CompareArgs) -> Result<bool, CompareError> {
     deliver(&document, &reports, args).map_err(CompareError::File)?;
     let mut is_worse = false;
     for runs in &document.comparisons {
-        is_worse |= tell(runs);
+        is_worse |= tell(runs, args.output);
     }
     Ok(is_worse)
 }
@@ -150,13 +150,17 @@ fn print(document: &Document, args: &CompareArgs) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells on standard error what is forbidden. Whether anything is.
-pub(crate) fn tell(runs: &ComparedRuns) -> bool {
+/// Tells on standard error what is forbidden, unless it stands on the same terminal already. Whether anything is.
+pub(crate) fn tell(runs: &ComparedRuns, output: Output) -> bool {
+    let is_forbidden = !runs.forbidden.is_empty();
+    if matches!(output, Output::Table | Output::Md) && io::stdout().is_terminal() {
+        return is_forbidden;
+    }
     for note in &runs.undetectable {
         eprintln!("bench-harness: note: {note}");
     }
     for line in &runs.forbidden {
         eprintln!("bench-harness: {line}");
     }
-    !runs.forbidden.is_empty()
+    is_forbidden
 }

@@ -1,7 +1,7 @@
 //! What a comparison comes to, in sentences made of its figures alone.
 
 use super::document::{ComparedFigure, ComparedRuns};
-use crate::report::numbers::figure;
+use crate::report::numbers::{counted, figure};
 use crate::stats::Verdict;
 use crate::stats::noise::Waiting;
 use crate::stats::randomization::least_rank_sum;
@@ -37,11 +37,6 @@ pub(super) fn summary(runs: &ComparedRuns) -> Vec<String> {
         sentences.push(counts(runs, Role::Control, &what));
     }
     sentences
-}
-
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }
 
 /// As in `97 of 100 figures: no detectable difference; 3 slower: …`.
@@ -140,7 +135,11 @@ fn too_few(runs: &ComparedRuns) -> Option<String> {
         None => "measure fewer contenders".to_owned(),
     };
     Some(format!(
-        "with {} in question, no rounds could have shown a difference in {too_few} of them; {remedy}",
+        "{} of {} and {} of {} are too few for {} in question: not even the clearest difference could be told from chance in {too_few} of them; {remedy}",
+        counted(runs.before.rounds_completed as usize, "round"),
+        runs.before.name,
+        counted(runs.after.rounds_completed as usize, "round"),
+        runs.after.name,
         counted(asked, "figure")
     ))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::document::{ComparedRuns, Document, Run};
 use crate::fan::Stopped;
 use crate::report::markdown;
-use crate::report::numbers::moment;
+use crate::report::numbers::{counted, moment};
 use crate::report::terminal::{Layout, draw};
 use crate::stats::Verdict;
 use crate::stats::saves::Role;
@@ -25,10 +25,10 @@ impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} ({}, {} rounds, {}, bench-harness {}, {})",
+            "{} ({}, {}, {}, bench-harness {}, {})",
             self.name,
             self.command,
-            self.rounds_completed,
+            counted(self.rounds_completed as usize, "round"),
             moment(self.began_unix_s),
             self.harness_version,
             self.kernel

@@ -17,12 +17,20 @@ pub fn figure(value: Option<f64>) -> String {
     }
 }
 
-/// Like [`figure`], with an `x` for "times".
+/// Like [`figure`], with an `x` for "times". What is a small part isn't told as nothing.
 pub fn ratio(value: Option<f64>) -> String {
-    value.map_or_else(
-        || NONE.to_owned(),
-        |value| format!("{}x", figure(Some(value))),
-    )
+    match value {
+        None => NONE.to_owned(),
+        Some(value) if value > 0.0 && value < 0.000_1 => "<0.0001x".to_owned(),
+        Some(value) if value > 0.0 && value < 0.009_95 => format!("{value:.4}x"),
+        Some(value) => format!("{}x", figure(Some(value))),
+    }
+}
+
+/// A count of things, as in `1 round` or `3 rounds`.
+pub fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A whole number in groups of three digits.
@@ -153,6 +161,10 @@ mod tests {
         }
         assert_eq!(figure(None), "-");
         assert_eq!(ratio(Some(2.5)), "2.50x");
+        assert_eq!(
+            [0.05, 0.0034, 1e-9, 0.0].map(|value| ratio(Some(value))),
+            ["0.05x", "0.0034x", "<0.0001x", "0.00x"]
+        );
         assert_eq!(whole(Some(12)), "12");
         assert_eq!(whole(Some(123_456)), "123,456");
     }

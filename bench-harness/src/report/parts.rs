@@ -1,7 +1,7 @@
 //! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
 
 use super::document::{Figures, Report};
-use super::numbers::{bytes, figure, percent, rate, time, whole};
+use super::numbers::{bytes, counted, figure, percent, rate, time, whole};
 use super::rows::status;
 use super::sentences::sentences;
 use super::sheet::Sheet;
@@ -189,8 +189,8 @@ impl Report {
                 "processes",
                 format!(
                     "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
-                    counted(settings.producers, "producer"),
-                    counted(settings.consumers, "consumer")
+                    counted(settings.producers as usize, "producer"),
+                    counted(settings.consumers as usize, "consumer")
                 ),
             ));
         }
@@ -259,9 +259,4 @@ fn list_of(cores: &[usize]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => shown.concat(),
     }
-}
-
-fn counted(count: u32, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

@@ -170,7 +170,7 @@ fn ratio_ticks(low: f64, high: f64) -> Vec<f64> {
             0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0,
         ],
         span => {
-            let every = (span.log10() / 6.0).ceil() as i32;
+            let every = (span.log10() / 8.0).ceil() as i32;
             let steps = (low.log10() as i32 / every)..=(high.log10() as i32 / every);
             steps.map(|step| 10_f64.powi(step * every)).collect()
         }

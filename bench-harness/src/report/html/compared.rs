@@ -8,8 +8,9 @@ use super::{Section, bare_name, list, page, table};
 use crate::compare::document::{ComparedFigure, ComparedRuns, Document};
 use crate::compare::rows::FIGURES;
 use crate::report::document::Report;
-use crate::report::numbers::moment;
+use crate::report::numbers::{counted, moment};
 use crate::report::parts::command_line;
+use crate::stats::Verdict;
 use crate::stats::saves::{Figure, Role};
 
 /// So many rows are in a chart; the tables have all of them.
@@ -87,7 +88,6 @@ impl ComparedRuns {
     /// The verdicts, the figures and the ratios, without a heading.
     pub(super) fn to_section(&self) -> Markup {
         let (differing, rest) = (self.details(), self.rest());
-        let count = self.figures.iter().filter(|one| !one.differs()).count();
         html! {
             @for warning in &self.warnings { p class="warning" { "Warning: " (warning) } }
             (list(&self.summary))
@@ -98,13 +98,13 @@ impl ComparedRuns {
             (list(&self.undetectable))
             dl { @for (name, fact) in self.facts() { dt { (name) } dd { (fact) } } }
             @if differing.lines.is_empty() {
-                p { "No figure differs detectably." }
+                p { "No figure differs detectably" @if self.has(Verdict::TooFewRounds) { ", as far as the rounds suffice" } "." }
             } @else {
                 h3 { (differing.title) }
                 (table(&differing))
             }
             @if !rest.lines.is_empty() {
-                details { summary { (folded(count)) } (table(&rest)) }
+                details { summary { (self.folded()) } (table(&rest)) }
             }
             (self.forests())
             @if !self.alone.is_empty() {
@@ -114,6 +114,25 @@ impl ComparedRuns {
             h3 { "How to read it" }
             (list(&self.legend()))
         }
+    }
+
+    fn has(&self, verdict: Verdict) -> bool {
+        self.figures
+            .iter()
+            .any(|one| one.comparison.verdict == verdict)
+    }
+
+    /// What the figures are that don't differ.
+    fn folded(&self) -> String {
+        let folded = [Verdict::NoDetectableDifference, Verdict::TooFewRounds].map(|verdict| {
+            let is_it = |one: &&ComparedFigure| one.comparison.verdict == verdict;
+            (verdict, self.figures.iter().filter(is_it).count())
+        });
+        let told = folded.into_iter().filter(|&(_, count)| count > 0);
+        let told: Vec<String> = told
+            .map(|(verdict, count)| format!("{}: {verdict}", counted(count, "figure")))
+            .collect();
+        told.join("; ")
     }
 
     /// Charts of the figures in question, and folded away those of the controls; all on one axis.
@@ -166,11 +185,6 @@ impl ComparedRuns {
         };
         (count > 0).then(|| forest(&title, axis, &rows))
     }
-}
-
-fn folded(count: usize) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} figure{plural} without a detectable difference")
 }
 
 fn title(figure: Figure) -> &'static str {
