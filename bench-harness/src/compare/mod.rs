@@ -21,6 +21,7 @@ use std::io::{self, IsTerminal, Write};
 use crate::cli::Output;
 use crate::report::document::Report;
 use crate::report::html::comparison_page;
+use crate::report::printable::printable;
 use crate::report::saved;
 use crate::report::terminal::Layout;
 use document::{ComparedFigure, ComparedRuns, Document, SCHEMA};
@@ -44,7 +45,7 @@ pub fn main(args: &CompareArgs) -> Result<bool, CompareError> {
     let mut reports = Vec::new();
     for file in &args.files {
         let report = saved::load(file).map_err(CompareError::File)?;
-        reports.push((file.display().to_string(), report));
+        reports.push((printable(&file.display().to_string()), report));
     }
     let document = compare(&reports, &Controls::from(&args.controls), &args.fail_if)
         .map_err(CompareError::Usage)?;

@@ -9,7 +9,7 @@ pub mod markdown;
 pub mod matrix;
 pub mod numbers;
 pub mod parts;
-mod printable;
+pub(crate) mod printable;
 pub mod relations;
 pub mod remarks;
 pub mod rows;

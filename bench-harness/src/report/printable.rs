@@ -30,7 +30,8 @@ fn is_harmful(character: char) -> bool {
     character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-fn printable(text: &str) -> String {
+/// The same text with the names of such characters.
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if is_harmful(character) {

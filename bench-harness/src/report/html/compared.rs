@@ -106,6 +106,7 @@ impl ComparedRuns {
             @if !rest.lines.is_empty() {
                 details { summary { (self.folded()) } (table(&rest)) }
             }
+            p class="note" { "A table that is wider than the page scrolls sideways." }
             (self.forests())
             @if !self.alone.is_empty() {
                 h3 { "What can't be compared" }
