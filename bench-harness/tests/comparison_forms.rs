@@ -242,6 +242,17 @@ fn one_run_given_twice_is_told_as_such() {
 }
 
 #[test]
+fn limits_of_several_sizes_are_told_apart() {
+    let find = |report: &&Report| report.command == "sweep";
+    let sweep = sample::all().iter().find(find).unwrap();
+    let table = told(sweep, sweep);
+    assert!(
+        table.contains("limit-line/spin 1.00x, limit-memcpy/spin 8 B 1.00x, "),
+        "{table}"
+    );
+}
+
+#[test]
 fn a_quick_run_beside_a_whole_one_says_how_many_rounds_each_has() {
     let mut quick = Saved::default().report();
     quick.settings.rounds = 3;

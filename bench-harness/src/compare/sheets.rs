@@ -206,7 +206,21 @@ impl ComparedRuns {
         let told: Vec<String> = self
             .drift
             .iter()
-            .map(|limit| format!("{} {}", limit.place.full_name(), ratio(Some(limit.ratio))))
+            .map(|limit| {
+                let name = limit.place.full_name();
+                let mut named = self
+                    .drift
+                    .iter()
+                    .filter(|other| other.place.full_name() == name);
+                // The size is of interest only where there are several.
+                let is_only = named.nth(1).is_none();
+                let name = if is_only {
+                    name
+                } else {
+                    limit.place.to_string()
+                };
+                format!("{name} {}", ratio(Some(limit.ratio)))
+            })
             .collect();
         let told = (!told.is_empty()).then(|| told.join(", "))?;
         Some(format!("{told}; the ratios below are without that"))

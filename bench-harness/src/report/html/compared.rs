@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::Axis;
-use super::forest::{self, Row, forest};
+use super::forest::{Row, forest};
 use super::{Section, bare_name, list, page, table};
 use crate::compare::document::{ComparedFigure, ComparedRuns, Document};
 use crate::compare::rows::FIGURES;
@@ -17,7 +16,8 @@ use crate::stats::saves::{Figure, Role};
 const ROWS_MAX: usize = 24;
 
 const HOW_TO_READ: &str = "Right of 1 is slower, left of it faster. The dot is the ratio, the line across it its interval, and the band behind it the floor: \
-    what lies within it may be noise. Only what is coloured differs detectably; a ratio in brackets has too few rounds for any verdict.";
+    what lies within it may be noise. Only what is coloured differs detectably; a ratio in brackets has too few rounds for any verdict. \
+    Axes are logarithmic, and each chart has its own.";
 
 /// A page with those comparisons, and with the runs that they are of.
 pub fn comparison_page(
@@ -136,11 +136,11 @@ impl ComparedRuns {
         told.join("; ")
     }
 
-    /// Charts of the figures in question, and folded away those of the controls; all on one axis.
+    /// Charts of the figures in question, and folded away those of the controls. Each has its own axis: percentiles far out scatter so much more
+    /// than medians that on one axis for all nothing could be seen of these.
     fn forests(&self) -> Markup {
-        let axis = forest::axis(self.figures.iter());
         let [question, controls] = [Role::Question, Role::Control]
-            .map(|role| FIGURES.map(|figure| self.forest_of(&axis, role, figure)));
+            .map(|role| FIGURES.map(|figure| self.forest_of(role, figure)));
         let has_any = |all: &[Option<Markup>]| all.iter().any(Option::is_some);
         let charts = |all: &[Option<Markup>]| html! { div class="plots" { @for one in all.iter().flatten() { (one) } } };
         html! {
@@ -159,7 +159,7 @@ impl ComparedRuns {
         }
     }
 
-    fn forest_of(&self, axis: &Axis, role: Role, figure: Figure) -> Option<Markup> {
+    fn forest_of(&self, role: Role, figure: Figure) -> Option<Markup> {
         let of_figure = self.of_role(role).filter(|one| one.figure == figure);
         let mut all: Vec<&ComparedFigure> = of_figure.collect();
         let count = all.len();
@@ -184,7 +184,7 @@ impl ComparedRuns {
                 title(figure)
             ),
         };
-        (count > 0).then(|| forest(&title, axis, &rows))
+        (count > 0).then(|| forest(&title, &rows))
     }
 }
 

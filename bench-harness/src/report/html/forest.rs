@@ -32,12 +32,12 @@ pub(super) struct Row<'a> {
     pub(super) one: &'a ComparedFigure,
 }
 
-/// The axis that all those figures have in common.
-pub(super) fn axis<'a>(figures: impl Iterator<Item = &'a ComparedFigure>) -> Axis {
+/// The axis of those rows.
+fn axis(rows: &[Row<'_>]) -> Axis {
     // A floor above that makes its band as wide as the chart, and nothing else narrower.
     const FLOOR_MAX: f64 = 1.0;
-    let values = figures.flat_map(|one| {
-        let comparison = one.comparison;
+    let values = rows.iter().flat_map(|row| {
+        let comparison = row.one.comparison;
         let ends = comparison
             .interval
             .map(|interval| [interval.low, interval.high]);
@@ -55,7 +55,8 @@ fn band(floor: f64) -> [f64; 2] {
 }
 
 /// A chart of those rows.
-pub(super) fn forest(title: &str, axis: &Axis, rows: &[Row<'_>]) -> Markup {
+pub(super) fn forest(title: &str, rows: &[Row<'_>]) -> Markup {
+    let axis = &axis(rows);
     let is_tall = rows.len() >= TALL;
     let top = if is_tall { TICKS } else { 0.0 };
     let names: Vec<Vec<String>> = rows.iter().map(|row| lines(&row.name)).collect();
