@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use bench_harness::compare::document::{ComparedRuns, Document};
 use bench_harness::compare::make::{Controls, Named, compare_runs};
 use bench_harness::report::document::Report;
 use bench_harness::report::html::comparison_page;
@@ -209,13 +210,62 @@ fn what_a_file_says_reaches_no_terminal_table_or_page_as_anything_but_text() {
 fn a_page_made_without_a_file_escapes_what_it_shows() {
     let page = compared().to_html();
     assert!(page.contains("&lt;script&gt;|&amp;*_") && !page.contains("<script"));
-    let document = bench_harness::compare::document::Document {
+    let document = Document {
         schema: String::new(),
         comparisons: Vec::new(),
     };
     let hostile = ["'</pre><script>".to_owned()];
     let page = comparison_page(&document, &[], &hostile);
     assert!(page.contains("Nothing was compared.") && !page.contains("<script"));
+}
+
+#[test]
+fn figures_beyond_all_measure_break_no_page_and_no_table() {
+    let before = Saved::default().report();
+    for wild in [0.0, -5.0, 1e-300, 1e300, f64::MAX] {
+        let mut after = slower();
+        let rings = after
+            .results
+            .iter_mut()
+            .filter(|row| row.contender == "ring-spsc");
+        for window in rings.flat_map(|row| &mut row.windows) {
+            window.ns_each = wild;
+        }
+        let runs = compare_runs(
+            Named {
+                name: "a",
+                report: &before,
+            },
+            Named {
+                name: "b",
+                report: &after,
+            },
+            &Controls::default(),
+        );
+        let mut runs = runs.unwrap();
+        is_in_order(&after, &runs);
+        // As a file might say that was changed.
+        for one in &mut runs.figures {
+            one.before_ns = wild;
+            one.comparison.ratio = Some(wild);
+            one.comparison.floor = -wild;
+        }
+        is_in_order(&after, &runs);
+    }
+}
+
+fn is_in_order(report: &Report, runs: &ComparedRuns) {
+    let mut report = report.clone();
+    report.comparison = Some(runs.clone());
+    let page = report.to_html();
+    let (_, section) = page.split_once("<section id=\"compared\">").unwrap();
+    let (section, _) = section.split_once("</section>").unwrap();
+    for bad in ["NaN", "inf", "=\"-"] {
+        assert!(!section.contains(bad), "{bad} in {section}");
+    }
+    let longest = section.split(['<', '>']).map(str::len).max();
+    assert!(longest < Some(1_000), "{longest:?}");
+    assert!(!lines(&csv_of(&report)).is_empty());
 }
 
 /// What `compare` says of two reports in the form of a table.

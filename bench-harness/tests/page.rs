@@ -248,7 +248,7 @@ fn sweeps() -> [(String, Report); 2] {
             .iter_mut()
             .filter(|row| row.contender == "unix-stream");
         for row in rows {
-            row.contender = LONG.to_owned();
+            LONG.clone_into(&mut row.contender);
             for window in &mut row.windows {
                 window.ns_each *= slower;
             }
@@ -270,7 +270,7 @@ fn run_with_baseline() -> Report {
 fn page_of_comparisons() -> String {
     let [before, after, mut quick] = saved_runs();
     let mut quick_before = quick.clone();
-    quick_before.0 = "quick-before.json".to_owned();
+    "quick-before.json".clone_into(&mut quick_before.0);
     quick.1.results.retain(|row| row.contender != "ring-mpmc");
     for window in quick.1.results.iter_mut().flat_map(|row| &mut row.windows) {
         window.ns_each *= 1.0 + f64::from(window.round) / 100.0;

@@ -1,7 +1,7 @@
 //! What a comparison comes to, in sentences made of its figures alone.
 
 use super::document::{ComparedFigure, ComparedRuns};
-use crate::report::numbers::{counted, figure};
+use crate::report::numbers::{counted, ratio};
 use crate::stats::Verdict;
 use crate::stats::noise::Waiting;
 use crate::stats::randomization::least_rank_sum;
@@ -71,7 +71,7 @@ fn named(figures: &[&ComparedFigure]) -> String {
     by_size.sort_by(|left, right| right.distance().total_cmp(&left.distance()));
     let farthest = by_size.iter().take(NAMED_MAX);
     let mut names: Vec<String> = farthest
-        .map(|one| format!("{} ({}x)", one.name(), figure(one.comparison.ratio)))
+        .map(|one| format!("{} ({})", one.name(), ratio(one.comparison.ratio)))
         .collect();
     if by_size.len() > NAMED_MAX {
         names.push(format!("and {} more", by_size.len() - NAMED_MAX));

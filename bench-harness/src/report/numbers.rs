@@ -13,6 +13,7 @@ pub fn figure(value: Option<f64>) -> String {
     match value.abs() {
         size if size < 9.995 => format!("{value:.2}"),
         size if size < 99.95 => format!("{value:.1}"),
+        size if size >= 1e15 => format!("{value:.1e}"),
         _ => grouped(value.round() as u64),
     }
 }
@@ -75,6 +76,7 @@ pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
         size if size < 0.995 => format!("{percent:.2}%"),
+        size if size >= 1e7 => format!("{:.0e}%", percent.clamp(f64::MIN, f64::MAX)),
         size if size < 9.95 => format!("{percent:.1}%"),
         size if size > 99.0 && size < 100.0 => format!("{:.1}%", (percent * 10.0).trunc() / 10.0),
         _ => format!("{percent:.0}%"),
@@ -156,6 +158,7 @@ mod tests {
             (99.99, "100"),
             (1_234.5, "1,235"),
             (1_234_567.0, "1,234,567"),
+            (1.26e300, "1.3e300"),
         ] {
             assert_eq!(figure(Some(value)), shown);
         }
@@ -194,6 +197,7 @@ mod tests {
         );
         assert_eq!([0.0012, 0.021, 0.5].map(percent), ["0.12%", "2.1%", "50%"]);
         assert_eq!([0.9996, 1.0].map(percent), ["99.9%", "100%"]);
+        assert_eq!([12_345.0, 1e300].map(percent), ["1234500%", "1e302%"]);
         assert_eq!([-0.021, 0.5].map(signed_percent), ["-2.1%", "+50%"]);
         assert_eq!(
             [312.0, 50_000.0, 1e9].map(short_time),

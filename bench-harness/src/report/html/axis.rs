@@ -95,7 +95,10 @@ impl Axis {
     pub fn ratios(title: &str, values: impl Iterator<Item = f64>) -> Self {
         // At least as far as that to both sides, so that noise doesn't look like a mountain.
         const REACH_MIN: f64 = 1.1;
+        // What is farther than that stands at the end.
+        const REACH_MAX: f64 = 1e9;
         let usable = values.filter(|value| value.is_finite() && *value > 0.0);
+        let usable = usable.map(|value| value.clamp(1.0 / REACH_MAX, REACH_MAX));
         let (low, high) = usable.fold((1.0 / REACH_MIN, REACH_MIN), |(low, high), value| {
             (value.min(low), value.max(high))
         });

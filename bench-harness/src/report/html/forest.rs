@@ -51,7 +51,8 @@ fn axis(rows: &[Row<'_>]) -> Axis {
 
 /// Where the floor explains a ratio.
 fn band(floor: f64) -> [f64; 2] {
-    [1.0 / (1.0 + floor), 1.0 + floor]
+    let factor = 1.0 + floor.max(0.0);
+    [1.0 / factor, factor]
 }
 
 /// A chart of those rows.
