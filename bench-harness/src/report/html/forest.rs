@@ -21,7 +21,7 @@ const TICKS: f64 = 22.0;
 const TITLE: f64 = 22.0;
 /// So many characters of a name stand beside its value, in the size that small screens get.
 const NAME_LEN: usize = 36;
-/// A row.
+/// With so many rows the numbers of the axis stand above them as well.
 const TALL: usize = 14;
 
 /// What a row says.

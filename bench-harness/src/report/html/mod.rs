@@ -44,7 +44,7 @@ impl Section {
     }
 }
 
-/// A whole page. The first line of its header is its heading.
+/// A whole page: its heading and what it is about, what stands below the heading, its parts, what stands at its end.
 fn page(heading: &str, about: &str, header: &Markup, all: &[Section], footer: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
