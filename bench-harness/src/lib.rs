@@ -177,7 +177,7 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         .transpose();
     report.comparison = compared.clone().unwrap_or_default();
     match deliver::deliver(&report, &args.view, args.save.as_deref()) {
-        Ok(()) => conclude(&report, args.require_all, compared.err()),
+        Ok(()) => conclude(&report, args, compared.err()),
         Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
     }
 }
@@ -249,8 +249,9 @@ fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
 }
 
 /// What the run came to, the gravest first.
-fn conclude(report: &Report, require_all: bool, incomparable: Option<String>) -> u8 {
-    let is_worse = report.comparison.as_ref().is_some_and(compare::tell);
+fn conclude(report: &Report, args: &CommonArgs, incomparable: Option<String>) -> u8 {
+    let compared = report.comparison.as_ref();
+    let is_worse = compared.is_some_and(|runs| compare::tell(runs, args.view.output));
     if report.incomplete {
         let settings = &report.settings;
         let problem = format!(
@@ -268,7 +269,7 @@ fn conclude(report: &Report, require_all: bool, incomparable: Option<String>) ->
     if report.has(Status::Failed) {
         return complain(exit::INPUT_OUTPUT, "at least one contender failed");
     }
-    if require_all && report.has(Status::Unavailable) {
+    if args.require_all && report.has(Status::Unavailable) {
         let problem = "at least one contender is unavailable, and --require-all was given";
         return complain(exit::UNAVAILABLE, problem);
     }

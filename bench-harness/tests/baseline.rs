@@ -83,8 +83,10 @@ fn a_run_is_compared_with_its_baseline_and_saved_though_it_is_worse() {
 fn a_table_of_a_run_ends_with_the_comparison() {
     let report = Saved::default().report();
     let baseline = file("below", &report);
+    let page = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("baseline-page.html");
+    let html = ["--html", page.to_str().unwrap()];
     let args = ["--contender", "pipe", "--baseline", &baseline];
-    let output = run(&[&["rtt"], &TINY[..], &args].concat());
+    let output = run(&[&["rtt"], &TINY[..], &args, &html].concat());
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         output.status.code().unwrap(),
@@ -99,4 +101,8 @@ fn a_table_of_a_run_ends_with_the_comparison() {
     // Made-up times are those of no machine, so there are no controls.
     assert!(table.contains("the machines differ"), "{table}");
     assert!(table.contains("[in question]"), "{table}");
+    let written = fs::read_to_string(&page).unwrap();
+    fs::remove_file(&page).unwrap();
+    assert!(written.contains("<section id=\"compared\">"));
+    assert!(written.contains(&format!("<h2>Compared with {baseline}</h2>")));
 }

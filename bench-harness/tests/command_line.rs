@@ -60,7 +60,8 @@ fn typical_errors_name_the_value_the_limit_and_the_remedy() {
 fn a_file_that_is_not_ours_is_refused_with_a_sentence() {
     let place = TempDir::new().unwrap();
     for (content, part) in [
-        ("", "no results of bench-harness"),
+        ("", "is empty"),
+        ("x", "no results of bench-harness"),
         ("{}", "names no schema"),
         ("[1, 2]", "names no schema"),
         (

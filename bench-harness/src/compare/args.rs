@@ -32,6 +32,10 @@ pub struct CompareArgs {
     /// All columns of the tables, however wide they are
     #[arg(long)]
     pub wide: bool,
+
+    /// Write a page with tables and plots of all comparisons to this file as well: it needs no network and no scripts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Comparing a run with a saved one.

@@ -7,6 +7,7 @@ use super::make::{Controls, Named, compare_runs};
 use super::rows::is_planned;
 use super::{CompareError, idle_controls};
 use crate::report::document::Report;
+use crate::report::printable::printable;
 use crate::report::saved;
 use crate::scenario::Plan;
 
@@ -29,7 +30,7 @@ impl Baseline {
             return Ok(None);
         };
         let baseline = Self {
-            name: file.display().to_string(),
+            name: printable(&file.display().to_string()),
             report: saved::load(file).map_err(CompareError::File)?,
             controls: Controls::from(&args.controls),
             gates: args.fail_if.clone(),

@@ -1,6 +1,7 @@
 //! What two runs have to have in common, and what a reader ought to know where they haven't.
 
 use super::make::Named;
+use crate::report::UNOPTIMISED;
 use crate::report::document::Report;
 use crate::report::numbers::time;
 
@@ -64,10 +65,14 @@ pub(super) fn warnings(before: Named<'_>, after: Named<'_>) -> Vec<String> {
     let (one, other) = (before.report, after.report);
     let machines = differences(&machine(one), &machine(other));
     if !machines.is_empty() {
-        warnings.push(format!(
+        let mut text = format!(
             "the machines differ: {}; what that changes, beyond what the limits show, looks like a change of the build",
             machines.join("; ")
-        ));
+        );
+        if !is_same_system(one, other) {
+            text.push_str(", and the mechanisms of the kernel may have changed as well");
+        }
+        warnings.push(text);
     }
     let settings = differences(&settings(one), &settings(other));
     if !settings.is_empty() {
@@ -82,10 +87,27 @@ pub(super) fn warnings(before: Named<'_>, after: Named<'_>) -> Vec<String> {
             "the windows lasted {one} and {other}, so that disturbances weigh differently; give both runs the same --duration"
         ));
     }
+    if is_same_run(one, other) {
+        warnings.push(format!(
+            "{} and {} hold one and the same run, so nothing can differ; give the results of two runs",
+            before.name, after.name
+        ));
+    }
     for named in [before, after] {
         warnings.extend(of_one(named));
     }
     warnings
+}
+
+/// Whether every window is the same in both: that is a file or its copy.
+fn is_same_run(before: &Report, after: &Report) -> bool {
+    let windows = |report: &Report| {
+        let windows = report.results.iter().flat_map(|row| &row.windows);
+        let told = windows.map(|window| (window.began_ns, window.elapsed_ns, window.count));
+        told.collect::<Vec<_>>()
+    };
+    let key = |report: &Report| (report.began_unix_s, report.settings.seed);
+    key(before) == key(after) && windows(before) == windows(after)
 }
 
 /// What is wrong with one of the runs.
@@ -101,6 +123,9 @@ fn of_one(named: Named<'_>) -> Vec<String> {
         warnings.push(format!(
             "in {name} there was time for {done} of {asked} rounds; measure on a quiet machine, or give --duration"
         ));
+    }
+    if named.report.warnings.iter().any(|text| text == UNOPTIMISED) {
+        warnings.push(format!("in {name}, {UNOPTIMISED}"));
     }
     let (delay_ns, stall_ns) = planted(named.report);
     if delay_ns > 0 {
@@ -124,7 +149,7 @@ fn machine(report: &Report) -> Facts {
     let environment = &report.environment;
     let shown = |cores: &[usize]| {
         let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
-        cores.join(", ")
+        cores.join(",")
     };
     let clock = environment.clock_source.clone();
     vec![
@@ -137,7 +162,7 @@ fn machine(report: &Report) -> Facts {
             "clock source",
             clock.unwrap_or_else(|| "unknown".to_owned()),
         ),
-        ("virtual", environment.is_virtual.to_string()),
+        ("virtual", yes_or_no(environment.is_virtual)),
     ]
 }
 
@@ -146,10 +171,14 @@ fn settings(report: &Report) -> Facts {
     let sizes: Vec<String> = settings.sizes.iter().map(ToString::to_string).collect();
     vec![
         ("command", report.command.clone()),
-        ("sizes", sizes.join(", ")),
+        ("sizes", sizes.join(",")),
         ("rounds", settings.rounds.to_string()),
-        ("verify", settings.verify.to_string()),
+        ("verify", yes_or_no(settings.verify)),
     ]
+}
+
+fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }
 
 fn differences(before: &Facts, after: &Facts) -> Vec<String> {

@@ -107,6 +107,21 @@ impl ComparedFigure {
         self.comparison.ratio.map(|ratio| ratio - 1.0)
     }
 
+    /// The ratio; one where nothing could be compared.
+    pub(crate) fn ratio_or_one(&self) -> f64 {
+        self.comparison.ratio.unwrap_or(1.0)
+    }
+
+    /// How far the ratio is from one, on a logarithmic scale.
+    pub(crate) fn distance(&self) -> f64 {
+        self.ratio_or_one().max(f64::MIN_POSITIVE).ln().abs()
+    }
+
+    /// Whether it is slower or faster.
+    pub fn differs(&self) -> bool {
+        matches!(self.comparison.verdict, Verdict::Slower | Verdict::Faster)
+    }
+
     /// The row and the figure, as in `pipe/park 64 B stream`.
     pub fn name(&self) -> String {
         format!("{} {}", self.place, self.figure)

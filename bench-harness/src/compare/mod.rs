@@ -16,10 +16,12 @@ mod show;
 pub use args::{BaselineArgs, CompareArgs};
 pub use baseline::Baseline;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::cli::Output;
 use crate::report::document::Report;
+use crate::report::html::comparison_page;
+use crate::report::printable::printable;
 use crate::report::saved;
 use crate::report::terminal::Layout;
 use document::{ComparedFigure, ComparedRuns, Document, SCHEMA};
@@ -43,16 +45,14 @@ pub fn main(args: &CompareArgs) -> Result<bool, CompareError> {
     let mut reports = Vec::new();
     for file in &args.files {
         let report = saved::load(file).map_err(CompareError::File)?;
-        reports.push((file.display().to_string(), report));
+        reports.push((printable(&file.display().to_string()), report));
     }
     let document = compare(&reports, &Controls::from(&args.controls), &args.fail_if)
         .map_err(CompareError::Usage)?;
-    let written = print(&document, args);
-    written
-        .map_err(|error| CompareError::File(format!("the comparison can't be written: {error}")))?;
+    deliver(&document, &reports, args).map_err(CompareError::File)?;
     let mut is_worse = false;
     for runs in &document.comparisons {
-        is_worse |= tell(runs);
+        is_worse |= tell(runs, args.output);
     }
     Ok(is_worse)
 }
@@ -103,6 +103,29 @@ fn check_gates(gates: &[Gate], runs: &ComparedRuns) -> Result<(), String> {
     }
 }
 
+/// Writes the comparisons wherever they are to go. Every place is tried, and standard output first, as with a report.
+fn deliver(
+    document: &Document,
+    reports: &[(String, Report)],
+    args: &CompareArgs,
+) -> Result<(), String> {
+    let mut problems = Vec::new();
+    if let Err(error) = print(document, args) {
+        problems.push(format!("the comparison can't be written: {error}"));
+    }
+    if let Some(file) = &args.html {
+        let arguments = std::env::args_os().skip(1);
+        let arguments: Vec<String> = arguments.map(|one| one.to_string_lossy().into()).collect();
+        let page = comparison_page(document, reports, &arguments);
+        problems.extend(saved::write_whole(file, page.as_bytes()).err());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
+    }
+}
+
 fn print(document: &Document, args: &CompareArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if matches!(args.output, Output::Json | Output::Csv) {
@@ -128,13 +151,17 @@ fn print(document: &Document, args: &CompareArgs) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells on standard error what is forbidden. Whether anything is.
-pub(crate) fn tell(runs: &ComparedRuns) -> bool {
+/// Tells on standard error what is forbidden, unless it stands on the same terminal already. Whether anything is.
+pub(crate) fn tell(runs: &ComparedRuns, output: Output) -> bool {
+    let is_forbidden = !runs.forbidden.is_empty();
+    if matches!(output, Output::Table | Output::Md) && io::stdout().is_terminal() {
+        return is_forbidden;
+    }
     for note in &runs.undetectable {
         eprintln!("bench-harness: note: {note}");
     }
     for line in &runs.forbidden {
         eprintln!("bench-harness: {line}");
     }
-    !runs.forbidden.is_empty()
+    is_forbidden
 }

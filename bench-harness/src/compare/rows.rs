@@ -185,6 +185,11 @@ fn counterpart<'a>(place: &Place, report: &'a Report) -> Option<(&'a Figures, bo
     Some((other, false))
 }
 
+/// The row of that place in a report.
+pub(crate) fn row_of<'a>(place: &Place, report: &'a Report) -> Option<&'a Figures> {
+    counterpart(place, report).map(|(row, _)| row)
+}
+
 fn why(row: &Figures) -> String {
     row.reason.clone().unwrap_or_else(|| {
         match row.status {

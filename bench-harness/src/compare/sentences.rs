@@ -1,7 +1,7 @@
 //! What a comparison comes to, in sentences made of its figures alone.
 
 use super::document::{ComparedFigure, ComparedRuns};
-use crate::report::numbers::figure;
+use crate::report::numbers::{counted, ratio};
 use crate::stats::Verdict;
 use crate::stats::noise::Waiting;
 use crate::stats::randomization::least_rank_sum;
@@ -39,11 +39,6 @@ pub(super) fn summary(runs: &ComparedRuns) -> Vec<String> {
     sentences
 }
 
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
 /// As in `97 of 100 figures: no detectable difference; 3 slower: …`.
 fn counts(runs: &ComparedRuns, role: Role, all: &str) -> String {
     let parts = VERDICTS.into_iter().filter_map(|verdict| {
@@ -73,11 +68,10 @@ fn counts(runs: &ComparedRuns, role: Role, all: &str) -> String {
 /// The names, those that differ most first.
 fn named(figures: &[&ComparedFigure]) -> String {
     let mut by_size = figures.to_vec();
-    let distance = |figure: &&ComparedFigure| figure.comparison.ratio.map_or(0.0, |r| r.ln().abs());
-    by_size.sort_by(|left, right| distance(right).total_cmp(&distance(left)));
+    by_size.sort_by(|left, right| right.distance().total_cmp(&left.distance()));
     let farthest = by_size.iter().take(NAMED_MAX);
     let mut names: Vec<String> = farthest
-        .map(|one| format!("{} ({}x)", one.name(), figure(one.comparison.ratio)))
+        .map(|one| format!("{} ({})", one.name(), ratio(one.comparison.ratio)))
         .collect();
     if by_size.len() > NAMED_MAX {
         names.push(format!("and {} more", by_size.len() - NAMED_MAX));
@@ -141,7 +135,11 @@ fn too_few(runs: &ComparedRuns) -> Option<String> {
         None => "measure fewer contenders".to_owned(),
     };
     Some(format!(
-        "with {} in question, no rounds could have shown a difference in {too_few} of them; {remedy}",
+        "{} of {} and {} of {} are too few for {} in question: not even the clearest difference could be told from chance in {too_few} of them; {remedy}",
+        counted(runs.before.rounds_completed as usize, "round"),
+        runs.before.name,
+        counted(runs.after.rounds_completed as usize, "round"),
+        runs.after.name,
         counted(asked, "figure")
     ))
 }

@@ -29,6 +29,22 @@ fn group(figure: Figure) -> (&'static str, &'static str) {
     }
 }
 
+/// The groups of lines.
+const ROLES: [(Role, &str); 2] = [
+    (Role::Question, "[in question]"),
+    (Role::Control, "[controls]"),
+];
+
+/// What is worse comes first.
+fn order(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Slower => 0,
+        Verdict::Faster => 1,
+        Verdict::NoDetectableDifference => 2,
+        Verdict::TooFewRounds => 3,
+    }
+}
+
 /// By how much a figure changed, and the verdict if it is that it did.
 fn change(of: &ComparedFigure) -> String {
     let change = of.change().map_or(NONE.to_owned(), signed_percent);
@@ -52,10 +68,7 @@ impl ComparedRuns {
     pub fn overview(&self) -> Sheet {
         let has_rates = self.has_several_rates();
         let mut lines = Vec::new();
-        for (role, title) in [
-            (Role::Question, "[in question]"),
-            (Role::Control, "[controls]"),
-        ] {
+        for (role, title) in ROLES {
             let places = self.places(role);
             if !places.is_empty() {
                 lines.push(Line::Section(title.to_owned()));
@@ -83,25 +96,35 @@ impl ComparedRuns {
         .without_empty_columns()
     }
 
-    /// The figures that differ detectably, with what the verdict rests on.
+    /// The figures that differ detectably, with what the verdict rests on: those that are slower first.
     pub fn details(&self) -> Sheet {
-        let differs = |one: &&ComparedFigure| {
-            matches!(one.comparison.verdict, Verdict::Slower | Verdict::Faster)
-        };
-        let mut differing: Vec<&ComparedFigure> = self.figures.iter().filter(differs).collect();
-        differing.sort_by(|left, right| {
-            right
-                .comparison
-                .ratio
-                .unwrap_or(1.0)
-                .total_cmp(&left.comparison.ratio.unwrap_or(1.0))
-        });
-        let lines = differing
-            .into_iter()
-            .map(|one| Line::Cells(self.detail(one)));
+        self.sheet_of("What differs", ComparedFigure::differs)
+    }
+
+    /// The other figures.
+    pub fn rest(&self) -> Sheet {
+        self.sheet_of("What doesn't differ detectably", |one| !one.differs())
+    }
+
+    /// Figures in question and controls, those that differ most first.
+    fn sheet_of(&self, title: &str, is_shown: impl Fn(&ComparedFigure) -> bool) -> Sheet {
+        let mut lines = Vec::new();
+        for (role, title) in ROLES {
+            let mut shown: Vec<&ComparedFigure> =
+                self.of_role(role).filter(|one| is_shown(one)).collect();
+            shown.sort_by(|left, right| {
+                let key = |one: &ComparedFigure| (order(one.comparison.verdict), -one.distance());
+                let (left, right) = (key(left), key(right));
+                left.0.cmp(&right.0).then(left.1.total_cmp(&right.1))
+            });
+            if !shown.is_empty() {
+                lines.push(Line::Section(title.to_owned()));
+            }
+            lines.extend(shown.into_iter().map(|one| Line::Cells(self.detail(one))));
+        }
         let number = |name, rank| Column::number("", name).ranked(rank);
         Sheet {
-            title: "What differs".to_owned(),
+            title: title.to_owned(),
             columns: vec![
                 Column::text("contender"),
                 Column::text("messages"),
@@ -114,7 +137,7 @@ impl ComparedRuns {
                 number("p", 4),
                 Column::text("verdict"),
             ],
-            lines: lines.collect(),
+            lines,
         }
     }
 
@@ -148,6 +171,15 @@ impl ComparedRuns {
         ]
     }
 
+    /// A row's name, with what tells it from other rows of the same contender.
+    pub(crate) fn label(&self, one: &ComparedFigure) -> String {
+        let name = one.place.full_name();
+        match one.place.circumstances(self.has_several_rates()) {
+            more if more.is_empty() => name,
+            more => format!("{name}, {more}"),
+        }
+    }
+
     /// The rows of a role, in the order of the report.
     fn places(&self, role: Role) -> Vec<&Place> {
         let mut places: Vec<&Place> = Vec::new();
@@ -174,14 +206,28 @@ impl ComparedRuns {
         let told: Vec<String> = self
             .drift
             .iter()
-            .map(|limit| format!("{} {}", limit.place.full_name(), ratio(Some(limit.ratio))))
+            .map(|limit| {
+                let name = limit.place.full_name();
+                let mut named = self
+                    .drift
+                    .iter()
+                    .filter(|other| other.place.full_name() == name);
+                // The size is of interest only where there are several.
+                let is_only = named.nth(1).is_none();
+                let name = if is_only {
+                    name
+                } else {
+                    limit.place.to_string()
+                };
+                format!("{name} {}", ratio(Some(limit.ratio)))
+            })
             .collect();
         let told = (!told.is_empty()).then(|| told.join(", "))?;
         Some(format!("{told}; the ratios below are without that"))
     }
 
     /// The two runs and the machine: names, and what there is to say of each.
-    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = vec![
             ("before", self.before.to_string()),
             ("after", self.after.to_string()),

@@ -2,37 +2,36 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::document::{ComparedRuns, Document, Run};
 use crate::fan::Stopped;
 use crate::report::markdown;
+use crate::report::numbers::{counted, moment};
 use crate::report::terminal::{Layout, draw};
 use crate::stats::Verdict;
 use crate::stats::saves::Role;
 use crate::transport::WaitMode;
 
 /// How to read the tables.
-const LEGEND: [&str; 2] = [
-    "A change without a word: no detectable difference. In brackets: too few rounds for any verdict. Times are divided by how fast the machine \
-     was in each round, by the rows that can't have changed (limits and controls).",
-    "slower, faster: beyond what chance explains (p below 0.05, adjusted for all figures in question), and beyond the floor, which is by how \
-     much rows differ without having changed.",
-];
+const OVERVIEW: &str = "A change without a word: no detectable difference. In brackets: too few rounds for any verdict.";
+const DRIFT: &str = "Ratios and changes are without what the machine did: times are divided by how fast it was in each round, by the rows that can't have changed \
+     (limits and controls).";
+const VERDICTS: &str = "slower, faster: beyond what chance explains (p below 0.05, adjusted for all figures in question), and beyond the floor, which is by how \
+     much rows differ without having changed.";
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let began = UNIX_EPOCH.checked_add(Duration::from_secs(self.began_unix_s));
-        let began = began.map_or_else(
-            || "an unknown day".to_owned(),
-            |began| humantime::format_rfc3339_seconds(began).to_string(),
-        );
         write!(
             f,
-            "{} ({}, {} rounds, {began}, bench-harness {}, {})",
-            self.name, self.command, self.rounds_completed, self.harness_version, self.kernel
+            "{} ({}, {}, {}, bench-harness {}, {})",
+            self.name,
+            self.command,
+            counted(self.rounds_completed as usize, "round"),
+            moment(self.began_unix_s),
+            self.harness_version,
+            self.kernel
         )
     }
 }
@@ -99,6 +98,13 @@ impl ComparedRuns {
         text + "\n"
     }
 
+    /// What the words and ratios mean.
+    pub(crate) fn legend(&self) -> Vec<String> {
+        let has_drift = self.figures.iter().any(|one| one.drift.is_some());
+        let told = [has_drift.then_some(DRIFT), Some(VERDICTS)];
+        told.into_iter().flatten().map(str::to_owned).collect()
+    }
+
     /// What there is to say beside the tables, in groups.
     fn notes(&self) -> [Vec<String>; 5] {
         let warnings = self.warnings.iter();
@@ -106,7 +112,10 @@ impl ComparedRuns {
         let undetectable = self.undetectable.iter().map(|note| format!("note: {note}"));
         [
             self.alone.clone(),
-            LEGEND.map(str::to_owned).to_vec(),
+            [OVERVIEW.to_owned()]
+                .into_iter()
+                .chain(self.legend())
+                .collect(),
             warnings.collect(),
             self.forbidden.iter().cloned().chain(undetectable).collect(),
             self.summary.clone(),

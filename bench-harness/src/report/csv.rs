@@ -1,4 +1,5 @@
-//! The report as comma-separated values in long form: a line for each figure of each window, and for each figure of a row as a whole.
+//! The report as comma-separated values in long form: a line for each figure of each window, for each figure of a row as a whole, and for what
+//! a comparison with a baseline says of each figure.
 
 use std::io::{self, Write};
 
@@ -7,10 +8,13 @@ use serde::Serialize;
 
 use super::document::{Figures, Report, SideCost, Times, WindowFigures, WindowKind};
 use super::rows::status;
+use crate::compare::document::{ComparedFigure, ComparedRuns};
+use crate::compare::rows::row_of;
 use crate::fan::Stopped;
 use crate::measure::latency::Latency;
 use crate::measure::usage::Usage;
-use crate::stats::Comparison;
+use crate::stats::saves::Role;
+use crate::stats::{Comparison, Verdict};
 use crate::transport::{Class, WaitMode};
 
 /// A line. What doesn't apply is empty.
@@ -30,7 +34,7 @@ struct Record<'a> {
     status: &'static str,
     reason: Option<&'a str>,
     /// What was measured: `drained`, `working`, `round_trip` or `paced`; of a row as a whole also `stream`, `cost`, `integrity`, `ratio`
-    /// or `versus`.
+    /// or `versus`; of a comparison with a baseline `baseline`.
     kind: &'static str,
     /// Empty in a figure over all rounds.
     round: Option<u32>,
@@ -39,6 +43,12 @@ struct Record<'a> {
     value: Option<f64>,
     unit: &'static str,
     disturbance: Option<&'a str>,
+    /// The run that is compared with. This and what follows is empty in all but the lines of the kind `baseline`.
+    baseline: Option<&'a str>,
+    /// The figure that is compared, as in `compare`; what is told of it is in `figure`.
+    compared: Option<&'static str>,
+    role: Option<Role>,
+    verdict: Option<Verdict>,
 }
 
 /// A figure: its name, its value, its unit.
@@ -54,12 +64,15 @@ impl Report {
         for row in &self.results {
             self.write_row(row, &mut lines)?;
         }
+        if let Some(runs) = &self.comparison {
+            self.write_comparison(runs, &mut lines)?;
+        }
         lines.flush()
     }
 
-    fn write_row(&self, row: &Figures, lines: &mut Writer<impl Write>) -> io::Result<()> {
-        let cores = row.cores.map(|[left, right]| format!("{left},{right}"));
-        let bare = || Record {
+    /// What is known of a row without any figure.
+    fn bare<'a>(&'a self, row: &'a Figures) -> Record<'a> {
+        Record {
             command: &self.command,
             contender: &row.contender,
             class: row.class,
@@ -70,7 +83,7 @@ impl Report {
             consumers: row.consumers,
             stopped: row.stopped,
             rate_per_second: row.paced_ns.rate_per_second,
-            cores: cores.clone(),
+            cores: row.cores.map(pair),
             status: status_word(row),
             reason: row.reason.as_deref(),
             kind: "",
@@ -80,7 +93,44 @@ impl Report {
             value: None,
             unit: "",
             disturbance: None,
-        };
+            baseline: None,
+            compared: None,
+            role: None,
+            verdict: None,
+        }
+    }
+
+    fn write_comparison(
+        &self,
+        runs: &ComparedRuns,
+        lines: &mut Writer<impl Write>,
+    ) -> io::Result<()> {
+        for one in &runs.figures {
+            // Only in a file that was changed has a comparison other rows than its report.
+            let Some(row) = row_of(&one.place, self) else {
+                continue;
+            };
+            for (figure, value, unit) in of_compared(one) {
+                if value.is_some() {
+                    lines.serialize(Record {
+                        kind: "baseline",
+                        figure,
+                        value,
+                        unit,
+                        baseline: Some(&runs.before.name),
+                        compared: Some(one.figure.as_str()),
+                        role: Some(one.role),
+                        verdict: Some(one.comparison.verdict),
+                        ..self.bare(row)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_row(&self, row: &Figures, lines: &mut Writer<impl Write>) -> io::Result<()> {
+        let bare = || self.bare(row);
         let mut written = 0_u32;
         let mut write = |record: Record<'_>| {
             written += 1;
@@ -118,6 +168,10 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn pair([left, right]: [usize; 2]) -> String {
+    format!("{left},{right}")
 }
 
 /// As in JSON, where the table has other words.
@@ -227,6 +281,26 @@ fn of_comparison([time, low, high, p]: [&'static str; 4], of: Option<&Comparison
         (low, interval.map(|interval| interval.low), "1"),
         (high, interval.map(|interval| interval.high), "1"),
         (p, of.map(|comparison| comparison.p_adjusted), "1"),
+    ]
+}
+
+/// What a comparison says of a figure, in the words of `compare`.
+fn of_compared(one: &ComparedFigure) -> Vec<Value> {
+    let comparison = one.comparison;
+    let interval = comparison.interval;
+    vec![
+        ("before_ns", Some(one.before_ns), "ns"),
+        ("after_ns", Some(one.after_ns), "ns"),
+        ("drift", one.drift, "1"),
+        ("states", Some(f64::from(one.states)), "1"),
+        ("ratio", comparison.ratio, "1"),
+        ("low", interval.map(|interval| interval.low), "1"),
+        ("high", interval.map(|interval| interval.high), "1"),
+        ("coverage", interval.map(|interval| interval.coverage), "1"),
+        ("rounds", Some(f64::from(comparison.rounds)), "1"),
+        ("p_value", Some(comparison.p_value), "1"),
+        ("p_adjusted", Some(comparison.p_adjusted), "1"),
+        ("floor", Some(comparison.floor), "1"),
     ]
 }
 

@@ -9,6 +9,7 @@ pub mod markdown;
 pub mod matrix;
 pub mod numbers;
 pub mod parts;
+pub(crate) mod printable;
 pub mod relations;
 pub mod remarks;
 pub mod rows;
@@ -27,6 +28,10 @@ use crate::machine::Environment;
 use crate::runner::campaign::Campaign;
 use crate::scenario::{Plan, capacity_for};
 use document::{Report, SCHEMA, Settings};
+
+/// The warning of a run whose figures no other build should be compared with.
+pub(crate) const UNOPTIMISED: &str =
+    "this harness was built without optimisation; build it with --release";
 
 /// When, where and with what arguments was measured.
 #[derive(Debug)]
@@ -102,9 +107,7 @@ fn warnings(plan: &Plan, environment: &Environment, campaign: &Campaign) -> Vec<
     const STOLEN_SHARE_MAX: f64 = 0.005;
     let mut warnings = campaign.warnings.clone();
     if cfg!(debug_assertions) {
-        warnings.push(
-            "this harness was built without optimisation; build it with --release".to_owned(),
-        );
+        warnings.push(UNOPTIMISED.to_owned());
     }
     let [left, right] = plan.placement.first_two();
     if left == right {

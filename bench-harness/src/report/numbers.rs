@@ -1,5 +1,7 @@
 //! How numbers are shown to people.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// A dash where there is no figure.
 pub const NONE: &str = "-";
 
@@ -11,16 +13,25 @@ pub fn figure(value: Option<f64>) -> String {
     match value.abs() {
         size if size < 9.995 => format!("{value:.2}"),
         size if size < 99.95 => format!("{value:.1}"),
+        size if size >= 1e15 => format!("{value:.1e}"),
         _ => grouped(value.round() as u64),
     }
 }
 
-/// Like [`figure`], with an `x` for "times".
+/// Like [`figure`], with an `x` for "times". What is a small part isn't told as nothing.
 pub fn ratio(value: Option<f64>) -> String {
-    value.map_or_else(
-        || NONE.to_owned(),
-        |value| format!("{}x", figure(Some(value))),
-    )
+    match value {
+        None => NONE.to_owned(),
+        Some(value) if value > 0.0 && value < 0.000_1 => "<0.0001x".to_owned(),
+        Some(value) if value > 0.0 && value < 0.009_95 => format!("{value:.4}x"),
+        Some(value) => format!("{}x", figure(Some(value))),
+    }
+}
+
+/// A count of things, as in `1 round` or `3 rounds`.
+pub fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A whole number in groups of three digits.
@@ -65,6 +76,7 @@ pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
         size if size < 0.995 => format!("{percent:.2}%"),
+        size if size >= 1e7 => format!("{:.0e}%", percent.clamp(f64::MIN, f64::MAX)),
         size if size < 9.95 => format!("{percent:.1}%"),
         size if size > 99.0 && size < 100.0 => format!("{:.1}%", (percent * 10.0).trunc() / 10.0),
         _ => format!("{percent:.0}%"),
@@ -109,6 +121,17 @@ pub fn short_time(ns: f64) -> String {
     format!("{value} {unit}")
 }
 
+/// A moment in seconds since 1970, in UTC.
+pub fn moment(unix_s: u64) -> String {
+    // A year beyond 9999, which the format can't have, is a wrong clock or a changed file.
+    const SECONDS_MAX: u64 = 253_402_300_799;
+    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
+    moment.filter(|_| unix_s <= SECONDS_MAX).map_or_else(
+        || "at an unknown time".to_owned(),
+        |moment| humantime::format_rfc3339_seconds(moment).to_string(),
+    )
+}
+
 /// A count in few places.
 pub fn short_count(count: f64) -> String {
     let (value, unit) = match count {
@@ -135,13 +158,26 @@ mod tests {
             (99.99, "100"),
             (1_234.5, "1,235"),
             (1_234_567.0, "1,234,567"),
+            (1.26e300, "1.3e300"),
         ] {
             assert_eq!(figure(Some(value)), shown);
         }
         assert_eq!(figure(None), "-");
         assert_eq!(ratio(Some(2.5)), "2.50x");
+        assert_eq!(
+            [0.05, 0.0034, 1e-9, 0.0].map(|value| ratio(Some(value))),
+            ["0.05x", "0.0034x", "<0.0001x", "0.00x"]
+        );
         assert_eq!(whole(Some(12)), "12");
         assert_eq!(whole(Some(123_456)), "123,456");
+    }
+
+    #[test]
+    fn a_moment_of_a_wrong_clock_is_unknown() {
+        assert_eq!(moment(1_767_225_600), "2026-01-01T00:00:00Z");
+        for unix_s in [253_402_300_800, u64::MAX] {
+            assert_eq!(moment(unix_s), "at an unknown time");
+        }
     }
 
     #[test]
@@ -161,6 +197,7 @@ mod tests {
         );
         assert_eq!([0.0012, 0.021, 0.5].map(percent), ["0.12%", "2.1%", "50%"]);
         assert_eq!([0.9996, 1.0].map(percent), ["99.9%", "100%"]);
+        assert_eq!([12_345.0, 1e300].map(percent), ["1234500%", "1e302%"]);
         assert_eq!([-0.021, 0.5].map(signed_percent), ["-2.1%", "+50%"]);
         assert_eq!(
             [312.0, 50_000.0, 1e9].map(short_time),

@@ -1,7 +1,7 @@
 //! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
 
 use super::document::{Figures, Report};
-use super::numbers::{bytes, figure, percent, rate, time, whole};
+use super::numbers::{bytes, counted, figure, percent, rate, time, whole};
 use super::rows::status;
 use super::sentences::sentences;
 use super::sheet::Sheet;
@@ -189,8 +189,8 @@ impl Report {
                 "processes",
                 format!(
                     "{} to {} over one link; round trips: n/a, they are measured with one producer and one consumer",
-                    counted(settings.producers, "producer"),
-                    counted(settings.consumers, "consumer")
+                    counted(settings.producers as usize, "producer"),
+                    counted(settings.consumers as usize, "consumer")
                 ),
             ));
         }
@@ -220,15 +220,12 @@ impl Report {
 
     /// What can be typed to measure the same again.
     pub fn command_line(&self) -> String {
-        let mut words: Vec<&str> = vec!["bench-harness"];
-        words.extend(self.arguments.iter().map(String::as_str));
-        let seed = self.settings.seed.to_string();
-        let has_seed = |word: &&String| *word == "--seed" || word.starts_with("--seed=");
-        if !self.arguments.iter().any(|word| has_seed(&word)) {
-            words.extend(["--seed", &seed]);
+        let mut arguments = self.arguments.clone();
+        let has_seed = |word: &String| *word == "--seed" || word.starts_with("--seed=");
+        if !arguments.iter().any(has_seed) {
+            arguments.extend(["--seed".to_owned(), self.settings.seed.to_string()]);
         }
-        // Arguments hold no NUL: the system wouldn't have passed them on.
-        shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
+        command_line(&arguments)
     }
 
     /// What went wrong or couldn't be had, and which rows share that reason.
@@ -247,6 +244,14 @@ impl Report {
     }
 }
 
+/// What can be typed to call the program with those arguments.
+pub(super) fn command_line(arguments: &[String]) -> String {
+    let words = ["bench-harness"].into_iter();
+    let words = words.chain(arguments.iter().map(String::as_str));
+    // Arguments hold no NUL: the system wouldn't have passed them on.
+    shlex::try_join(words.clone()).unwrap_or_else(|_| words.collect::<Vec<_>>().join(" "))
+}
+
 /// As in `0 and 1` or `0, 1 and 2`.
 fn list_of(cores: &[usize]) -> String {
     let shown: Vec<String> = cores.iter().map(ToString::to_string).collect();
@@ -254,9 +259,4 @@ fn list_of(cores: &[usize]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => shown.concat(),
     }
-}
-
-fn counted(count: u32, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

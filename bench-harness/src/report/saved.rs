@@ -11,6 +11,8 @@ use serde_json::Value;
 use tempfile::Builder;
 
 use super::document::{Report, SCHEMA};
+use super::printable::make_printable;
+use crate::compare;
 
 /// Saves a report. An incomplete one doesn't replace what is there: it goes beside it, and the answer says where.
 ///
@@ -96,11 +98,24 @@ pub fn load(file: &Path) -> Result<Report, String> {
     let shown = file.display();
     let text =
         fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}"))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        format!("{shown} holds no results of bench-harness: it is no JSON ({error}); give a file from --save or --output json")
+    let mut value: Value = serde_json::from_str(&text).map_err(|error| {
+        let what = match text.trim() {
+            "" => "is empty".to_owned(),
+            text if text.starts_with('{') && error.is_eof() => {
+                format!("ends in the middle, after {} bytes of JSON", text.len())
+            }
+            _ => format!("holds no results of bench-harness: it is no JSON ({error})"),
+        };
+        format!("{shown} {what}; give a whole file from --save or --output json")
     })?;
+    let was_changed = make_printable(&mut value);
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => {}
+        Some(compare::document::SCHEMA) => {
+            return Err(format!(
+                "{shown} is what `compare` printed, and not the results of a run; give the files that it compared"
+            ));
+        }
         Some(schema) => {
             return Err(format!(
                 "{shown} has the schema '{schema}', and this version reads {SCHEMA}; measure again, or use the version that wrote it"
@@ -112,7 +127,21 @@ pub fn load(file: &Path) -> Result<Report, String> {
             ));
         }
     }
+    let writer = value.pointer("/environment/harness_version");
+    let writer = writer.and_then(Value::as_str).map_or_else(
+        || "an unknown version".to_owned(),
+        |version| format!("version {version}"),
+    );
     // Read from the text once more, which names the line of what is wrong.
-    serde_json::from_str(&text)
-        .map_err(|error| format!("{shown} isn't whole, or was changed: {error}; measure again"))
+    let report = if was_changed {
+        serde_json::from_value(value)
+    } else {
+        serde_json::from_str(&text)
+    };
+    report.map_err(|error| {
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "{shown} isn't whole, was changed, or is of another version ({writer}, and this is {version}): {error}; use the version that wrote it, or measure again"
+        )
+    })
 }

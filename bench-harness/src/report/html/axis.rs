@@ -91,6 +91,31 @@ impl Axis {
         }
     }
 
+    /// Of ratios, logarithmic, with 1 always on it.
+    pub fn ratios(title: &str, values: impl Iterator<Item = f64>) -> Self {
+        // At least as far as that to both sides, so that noise doesn't look like a mountain.
+        const REACH_MIN: f64 = 1.1;
+        // What is farther than that stands at the end.
+        const REACH_MAX: f64 = 1e9;
+        let usable = values.filter(|value| value.is_finite() && *value > 0.0);
+        let usable = usable.map(|value| value.clamp(1.0 / REACH_MAX, REACH_MAX));
+        let (low, high) = usable.fold((1.0 / REACH_MIN, REACH_MIN), |(low, high), value| {
+            (value.min(low), value.max(high))
+        });
+        let room = (high / low).powf(0.03);
+        let (low, high) = (low / room, high * room);
+        let within = |value: &f64| (low..=high).contains(value);
+        let ticks = ratio_ticks(low, high);
+        let shown = ticks.into_iter().filter(within);
+        Self {
+            title: title.to_owned(),
+            scale: Scale::Log,
+            low: low.log10(),
+            high: high.log10(),
+            ticks: shown.map(|value| (value, format!("{value}x"))).collect(),
+        }
+    }
+
     /// Of shares, up to the highest: each step of the same length leaves a tenth as many samples beyond it.
     pub fn tail(title: &str, highest: f64) -> Self {
         let shares = [
@@ -134,6 +159,24 @@ impl Axis {
     pub fn place(&self, value: f64) -> f64 {
         let share = (self.scale.of(value) - self.low) / (self.high - self.low).max(1e-12);
         share.clamp(0.0, 1.0)
+    }
+}
+
+/// Ratios worth a tick where that much is on the axis. 1 is always one of them.
+fn ratio_ticks(low: f64, high: f64) -> Vec<f64> {
+    match high / low {
+        span if span < 1.4 => (14..=28).map(|step| f64::from(step) / 20.0).collect(),
+        span if span < 2.5 => vec![
+            0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5,
+        ],
+        span if span < 15.0 => vec![
+            0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0,
+        ],
+        span => {
+            let every = (span.log10() / 8.0).ceil() as i32;
+            let steps = (low.log10() as i32 / every)..=(high.log10() as i32 / every);
+            steps.map(|step| 10_f64.powi(step * every)).collect()
+        }
     }
 }
 
@@ -187,6 +230,28 @@ mod tests {
             .map(|(_, t)| t)
             .collect();
         assert_eq!(texts, ["0", "5", "10", "15", "20"]);
+    }
+
+    #[test]
+    fn an_axis_of_ratios_has_one_on_it_and_few_ticks() {
+        for values in [
+            vec![],
+            vec![0.97, 1.02],
+            vec![1.6],
+            vec![3.86, 4.0],
+            vec![0.2],
+            vec![0.001, 50.0],
+            vec![1e-300, 1e300],
+            vec![f64::NAN, f64::INFINITY, -1.0, 0.0],
+        ] {
+            let axis = Axis::ratios("", values.iter().copied());
+            assert!(axis.ticks.iter().any(|(_, text)| text == "1x"), "{axis:?}");
+            assert!((2..=11).contains(&axis.ticks.len()), "{axis:?}");
+            assert!(axis.place(1.0) > 0.02 && axis.place(1.0) < 0.98, "{axis:?}");
+        }
+        let axis = Axis::ratios("", [0.5, 2.0].into_iter());
+        let [half, one, double] = [0.5, 1.0, 2.0].map(|value| axis.place(value));
+        assert!((one - half - (double - one)).abs() < 1e-9);
     }
 
     #[test]

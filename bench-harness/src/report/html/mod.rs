@@ -4,75 +4,109 @@
 mod axis;
 mod biases;
 mod chart;
+mod compared;
+mod forest;
 mod plots;
 mod rounds;
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use compared::comparison_page;
+
 use super::document::Report;
+use super::numbers::moment;
 use super::sheet::{Line, Sheet};
 
 /// How the page looks, in light and dark, wide and narrow.
 const STYLE: &str = include_str!("style.css");
 
+/// A part of a page, with its own place in the navigation.
+struct Section {
+    id: String,
+    name: String,
+    /// What the navigation calls it.
+    short: String,
+    content: Markup,
+}
+
+impl Section {
+    fn new(id: &str, name: &str, content: Markup) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            short: name.to_owned(),
+            content,
+        }
+    }
+
+    fn called(self, short: String) -> Self {
+        Self { short, ..self }
+    }
+}
+
+/// A whole page: its heading and what it is about, what stands below the heading, its parts, what stands at its end.
+fn page(heading: &str, about: &str, header: &Markup, all: &[Section], footer: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // An empty picture, so that no browser asks anybody for one.
+                link rel="icon" href="data:,";
+                title { (heading) ": " (about) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (heading) }
+                    (header)
+                    nav { @for one in all { a href=(format!("#{}", one.id)) { (one.short) } } }
+                }
+                main { @for one in all { section id=(one.id) { h2 { (one.name) } (one.content) } } }
+                footer { (footer) }
+            }
+        }
+    };
+    page.into_string()
+}
+
 impl Report {
     /// The whole page.
     pub fn to_html(&self) -> String {
-        let title = format!("bench-harness {}", self.command);
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    // An empty picture, so that no browser asks anybody for one.
-                    link rel="icon" href="data:,";
-                    title { (title) ": " (self.environment.cpu) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    header {
-                        h1 { (title) }
-                        p {
-                            (self.environment.cpu) " · " (self.environment.kernel) " · " (self.began()) " · version "
-                            (self.environment.harness_version)
-                        }
-                        @if self.incomplete {
-                            p class="warning" { "INCOMPLETE: the run was interrupted." }
-                        }
-                        nav {
-                            @for (id, name) in SECTIONS { a href=(format!("#{id}")) { (name) } }
-                        }
-                    }
-                    main {
-                        @for (id, name) in SECTIONS {
-                            section id=(id) {
-                                h2 { (name) }
-                                (self.section(id))
-                            }
-                        }
-                    }
-                    footer { "Made from the results alone; the same page comes from " code { "bench-harness report FILE --html PAGE" } "." }
-                }
+        let header = html! {
+            p {
+                (self.environment.cpu) " · " (self.environment.kernel) " · " (moment(self.began_unix_s)) " · version "
+                (self.environment.harness_version)
+            }
+            @if self.incomplete {
+                p class="warning" { "INCOMPLETE: the run was interrupted." }
             }
         };
-        page.into_string()
-    }
-
-    fn section(&self, id: &str) -> Markup {
-        match id {
-            "says" => self.says(),
-            "plots" => self.plots(),
-            "tables" => self.tables(),
-            "environment" => self.surroundings(),
-            "reproduce" => self.reproduction(),
-            _ => html! {
-                p class="note" { "No measurement is free of these; they are told so that you can judge which of them matter to you." }
-                (list(&self.biases()))
-            },
-        }
+        let mut all = vec![Section::new("says", "What it says", self.says())];
+        all.extend(self.comparison.as_ref().map(|runs| {
+            let name = format!("Compared with {}", runs.before.name);
+            Section::new("compared", &name, runs.to_section())
+                .called(format!("Compared with {}", bare_name(&runs.before.name)))
+        }));
+        let biases = html! {
+            p class="note" { "No measurement is free of these; they are told so that you can judge which of them matter to you." }
+            (list(&self.biases()))
+        };
+        all.extend([
+            Section::new("plots", "Charts", self.plots()),
+            Section::new("tables", "Tables", self.tables()),
+            Section::new("environment", "Environment", self.surroundings()),
+            Section::new("reproduce", "How to repeat it", self.reproduction()),
+            Section::new("biases", "Biases that remain", biases),
+        ]);
+        let footer = html! {
+            "Made from the results alone; the same page"
+            @if self.comparison.is_some() { " without the comparison" }
+            " comes from " code { "bench-harness report FILE --html PAGE" } "."
+        };
+        let heading = format!("bench-harness {}", self.command);
+        page(&heading, &self.environment.cpu, &header, &all, &footer)
     }
 
     fn says(&self) -> Markup {
@@ -129,29 +163,12 @@ impl Report {
             }
         }
     }
-
-    fn began(&self) -> String {
-        // A year beyond 9999, which the format can't have, is a wrong clock or a changed file.
-        const SECONDS_MAX: u64 = 253_402_300_799;
-        let began = UNIX_EPOCH.checked_add(Duration::from_secs(self.began_unix_s));
-        began
-            .filter(|_| self.began_unix_s <= SECONDS_MAX)
-            .map_or_else(
-                || "at an unknown time".to_owned(),
-                |time| humantime::format_rfc3339_seconds(time).to_string(),
-            )
-    }
 }
 
-/// The sections of the page.
-const SECTIONS: [(&str, &str); 6] = [
-    ("says", "What it says"),
-    ("plots", "Charts"),
-    ("tables", "Tables"),
-    ("environment", "Environment"),
-    ("reproduce", "How to repeat it"),
-    ("biases", "Biases that remain"),
-];
+/// A file without its directories.
+fn bare_name(file: &str) -> &str {
+    file.rsplit_once('/').map_or(file, |(_, name)| name)
+}
 
 fn list(sentences: &[String]) -> Markup {
     html! {
@@ -184,7 +201,11 @@ fn table(sheet: &Sheet) -> Markup {
         };
         format!("{words} {first}").trim().to_owned()
     };
-    let is_told = |cell: &str| matches!(cell, "FAILED" | "OUTSIDE" | "saturated");
+    let told = |cell: &str| match cell {
+        "FAILED" | "OUTSIDE" | "saturated" | "slower" => " told",
+        "faster" => " gain",
+        _ => "",
+    };
     html! {
         div class="scroll" tabindex="0" role="region" aria-label=(sheet.title) {
             table {
@@ -204,7 +225,7 @@ fn table(sheet: &Sheet) -> Markup {
                             Line::Section(name) => tr { th colspan=(sheet.columns.len()) { span { (name) } } },
                             Line::Cells(cells) => tr {
                                 @for (index, cell) in cells.iter().enumerate() {
-                                    td class=(if is_told(cell) { format!("{} told", class(index)) } else { class(index) }) { (cell) }
+                                    td class=(format!("{}{}", class(index), told(cell)).trim()) { (cell) }
                                 }
                             },
                         }
