@@ -204,6 +204,26 @@ fn a_fault_of_the_program_s_own_is_told_for_what_it_is() {
         assert_eq!(code, 4, "{stderr}{row:#}");
         assert_eq!(wrong(&row), [1, 1, 0, 0], "{row:#}");
     });
+    // One is never sent, and the receiver gives up waiting for it.
+    let lossy = [
+        (
+            "    for turn in range(order[\"messages\"]):",
+            "    given_up = \"crc32s\" in order\n    for turn in range(order[\"messages\"] - given_up):",
+        ),
+        (
+            "if verb == \"initiate\" and turn == order",
+            "if verb == \"send\" and turn == 40:\n            continue\n        if verb == \"initiate\" and turn == order",
+        ),
+        (
+            "\"messages\": order[\"messages\"],",
+            "\"messages\": order[\"messages\"] - given_up,",
+        ),
+    ];
+    changed("loses", &lossy, |name, command| {
+        let (code, row, stderr) = measure(name, command, &[]);
+        assert_eq!(code, 4, "{stderr}{row:#}");
+        assert_eq!(wrong(&row), [1, 0, 0, 0], "{row:#}");
+    });
     // Only where nobody asks for a checksum of each, and then the repeated check can't find it.
     let sometimes = (
         "crc = zlib.crc32(message, crc)",

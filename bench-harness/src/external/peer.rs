@@ -143,13 +143,15 @@ impl Peer<'_> {
         };
         self.take_part(run, messages, &order, |is_right, done| {
             page.note_finish(run.seat, done.finished_ns);
-            let came = numbers::read_u32s(&path, run.messages)?;
+            let came = numbers::read_u32s(&path, done.messages)?;
             let expected = ought_to_come(run.messages, fault);
             let arrived = messages.compare(&order, expected, &came);
             // Whoever says that each of them is right and all together are not has still received something wrong.
             let says_more = is_right || arrived != account_of_all(run.messages, true);
+            let gave_up = done.messages < run.messages;
             Ok(Account {
                 arrived: says_more.then_some(arrived),
+                error: gave_up.then(|| RunError::Receive(io::ErrorKind::TimedOut.into())),
                 ..Account::default()
             })
         })
