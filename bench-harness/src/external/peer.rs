@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -16,6 +17,7 @@ use super::program::{Program, Stall};
 use super::protocol::{Answer, Between, Done, Order, Verb};
 use crate::clock::now_ns;
 use crate::job::{Fault, Plants};
+use crate::machine::stolen_ns;
 use crate::measure::backlog::Backlog;
 use crate::measure::latency::Recorder;
 use crate::measure::schedule::Moments;
@@ -47,6 +49,8 @@ pub struct Peer<'a> {
     pub folder: &'a Path,
     /// What goes wrong on purpose.
     pub plants: Plants,
+    /// The core that both of us are on.
+    pub cpu: usize,
     /// One for each run.
     pub corrections: Vec<Correction>,
 }
@@ -201,8 +205,7 @@ impl Peer<'_> {
         messages: &Messages,
         mut moments: Moments<'_>,
     ) -> Account {
-        let lead_ns = lead_ns(run.messages);
-        let begin_ns = now_ns() + lead_ns;
+        let begin_ns = now_ns() + lead_ns(run.messages);
         page.note_start(run.seat, begin_ns);
         let own_before_ns = own_cpu_ns();
         let mut correction = Correction::default();
@@ -219,7 +222,7 @@ impl Peer<'_> {
             ..order_for(Verb::SendAt, run, messages)
         };
         let result = written.and_then(|()| {
-            let done = self.order(&order, run.deadline, lead_ns, &mut correction)?;
+            let done = self.order(&order, run.deadline, begin_ns, &mut correction)?;
             check_sent(&done, begin_ns, last_due_ns).map_err(|problem| self.wrong(&problem))
         });
         self.corrections.push(correction);
@@ -280,11 +283,12 @@ impl Peer<'_> {
         note: impl FnOnce(bool, &Done) -> Result<Account, String>,
     ) -> Account {
         let mut correction = Correction::default();
-        let lead_ns = match order.order {
-            Verb::ReceiveAt => lead_ns(order.messages),
+        let first_due_ns = match order.order {
+            // The sender begins at the same time, and adds as much.
+            Verb::ReceiveAt => now_ns() + lead_ns(order.messages),
             _ => 0,
         };
-        let result = self.order(order, run.deadline, lead_ns, &mut correction);
+        let result = self.order(order, run.deadline, first_due_ns, &mut correction);
         let began_ns = own_cpu_ns();
         let result = result.and_then(|done| {
             let is_right = done.crc32 == Some(messages.crc32(order));
@@ -300,17 +304,24 @@ impl Peer<'_> {
         result.unwrap_or_else(not_received)
     }
 
-    /// Gives an order and believes the answer as far as it can be checked here.
+    /// Gives an order and believes the answer as far as it can be checked here. What the program uses until shortly before the first message
+    /// is due is no cost of the messages.
     fn order(
         &mut self,
         order: &Order,
         deadline: Instant,
-        lead_ns: u64,
+        first_due_ns: u64,
         correction: &mut Correction,
     ) -> io::Result<Done> {
+        // Looking takes a part of that.
+        const LOOK_BEFORE_NS: u64 = 2_000_000;
         let before = Snapshot::of(self.program.pid());
-        let own_before_ns = own_queued_ns();
+        let mut before_due = None;
+        let cpu = self.cpu;
+        let away_ns = || own_queued_ns() + stolen_ns(&[cpu]);
+        let away_before_ns = away_ns();
         let asked_ns = now_ns();
+        let lead_ns = first_due_ns.saturating_sub(asked_ns);
         // As with a transport it is the receivers that stall.
         let stalls = self.plants.stall_ns > 0 && order.order.receives();
         let stall = stalls.then(|| Stall {
@@ -318,14 +329,21 @@ impl Peer<'_> {
             length: Duration::from_nanos(self.plants.stall_ns),
         });
         let what = order.order.name();
-        let answer = self.program.obey::<Answer>(what, order, deadline, stall);
+        let answer = self.program.tell(what, order).and_then(|()| {
+            if let Some(until_ns) = lead_ns.checked_sub(LOOK_BEFORE_NS) {
+                thread::sleep(Duration::from_nanos(until_ns));
+                before_due = Some(Snapshot::of(self.program.pid()));
+            }
+            self.program.answer::<Answer>(what, deadline, stall)
+        });
         let answered_ns = now_ns();
-        let cost = Snapshot::of(self.program.pid()).since(&before);
-        correction.program += cost;
+        let after = Snapshot::of(self.program.pid());
+        let queued_ns = after.since(&before).queued_ns;
+        correction.program += after.since(&before_due.unwrap_or(before));
         let between = Between {
             asked_ns,
             answered_ns,
-            queued_ns: cost.queued_ns + own_queued_ns().saturating_sub(own_before_ns),
+            queued_ns: queued_ns + away_ns().saturating_sub(away_before_ns),
             lead_ns,
         };
         answer

@@ -100,25 +100,18 @@ impl Program {
         self.child.id()
     }
 
-    /// Says a line and waits for the answer; the line is called `what` if that doesn't come.
+    /// Says a line, which is called `what` if that can't be done.
     ///
     /// # Errors
     /// What went wrong, in one sentence.
-    pub fn obey<T: DeserializeOwned>(
-        &mut self,
-        what: &str,
-        order: &impl Serialize,
-        deadline: Instant,
-        stall: Option<Stall>,
-    ) -> Result<T, String> {
+    pub fn tell(&mut self, what: &str, order: &impl Serialize) -> Result<(), String> {
         self.listen().map_err(|error| error.to_string())?;
         if !self.heard.is_empty() {
             let early = in_its_words(&String::from_utf8_lossy(&self.heard));
             return Err(format!("it spoke before it was asked to {what}: {early}"));
         }
         self.say(order)
-            .map_err(|error| self.describe_end(what, &error))?;
-        self.answer(what, deadline, stall)
+            .map_err(|error| self.describe_end(what, &error))
     }
 
     /// Says the first line and waits for the answer. A program that cannot take part may give it without having listened, and end.
@@ -139,7 +132,11 @@ impl Program {
         }
     }
 
-    fn answer<T: DeserializeOwned>(
+    /// Waits for the answer to a line, which is called `what` if that doesn't come.
+    ///
+    /// # Errors
+    /// What went wrong, in one sentence.
+    pub fn answer<T: DeserializeOwned>(
         &mut self,
         what: &str,
         deadline: Instant,

@@ -41,6 +41,7 @@ pub(super) fn run(external: &External, job: &Job, page: &SharedPage) -> SideRepo
             can,
             folder: Path::new(&terms.folder),
             plants: job.plants,
+            cpu: job.cpu,
             corrections: Vec::new(),
         };
         let result = do_task(&mut station, &mut peer);
@@ -206,9 +207,10 @@ fn paced(
     let moments = messages.moments(pace).ok_or_else(|| {
         station.fail("the messages have no moments of their own at which they are due".to_owned())
     })?;
-    let ramp = Ramp {
+    let mut ramp = Ramp {
         messages: pace.messages_within(window_ns).min(MESSAGES_MAX),
         moments: &moments,
+        is_suspect: false,
     };
     let expected_ns = window_ns.max(moments.expected_ns(ramp.messages));
     let next = |last| ramp.next(last);
