@@ -6,9 +6,11 @@
 //! ```
 
 use std::error::Error;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write, stdin, stdout};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
@@ -26,6 +28,9 @@ struct Hello {
     forward: String,
     back: Option<String>,
     message_len_max: usize,
+    #[serde(default)]
+    shares_core: bool,
+    records: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -40,8 +45,12 @@ struct Order {
     warm_up: u64,
     #[serde(default)]
     lens: Vec<usize>,
+    start: Option<u64>,
     #[serde(default)]
     work_turns: u32,
+    due: Option<String>,
+    came: Option<String>,
+    crc32s: Option<String>,
 }
 
 fn now_ns() -> Result<u64, Errno> {
@@ -70,6 +79,29 @@ fn work(message: &[u8], turns: u32) {
     std::hint::black_box(value);
 }
 
+/// The records of a file, each behind its length.
+fn read_records(path: &str) -> io::Result<Vec<Vec<u8>>> {
+    let file = fs::read(path)?;
+    let mut rest = file.as_slice();
+    let mut records = Vec::new();
+    while let Some((prefix, behind)) = rest.split_first_chunk() {
+        let len = u32::from_le_bytes(*prefix) as usize;
+        let (record, behind) = behind
+            .split_at_checked(len)
+            .ok_or(io::ErrorKind::InvalidData)?;
+        records.push(record.to_vec());
+        rest = behind;
+    }
+    Ok(records)
+}
+
+/// The moments of a file.
+fn read_moments(path: &str) -> io::Result<Vec<u64>> {
+    let file = fs::read(path)?;
+    let (words, _) = file.as_chunks::<8>();
+    Ok(words.iter().map(|&word| u64::from_le_bytes(word)).collect())
+}
+
 /// The FIFO of a link; whoever comes first makes it.
 fn fifo(directory: &str) -> Result<std::path::PathBuf, Errno> {
     let path = Path::new(directory).join("fifo");
@@ -96,6 +128,8 @@ struct Ends {
     rx: Option<BufReader<File>>,
     frame: Vec<u8>,
     crc32: crc32fast::Hasher,
+    records: Vec<Vec<u8>>,
+    shares_core: bool,
 }
 
 impl Ends {
@@ -114,7 +148,36 @@ impl Ends {
             rx,
             frame: vec![0; 4 + hello.message_len_max],
             crc32: crc32fast::Hasher::new(),
+            records: match &hello.records {
+                Some(path) => read_records(path)?,
+                None => Vec::new(),
+            },
+            shares_core: hello.shares_core,
         })
+    }
+
+    /// Puts a message of the order into the frame, and says how long it is.
+    fn make(&mut self, order: &Order, turn: u64) -> usize {
+        if let Some(start) = order.start {
+            let record = &self.records[((start + turn) % self.records.len() as u64) as usize];
+            self.frame[4..4 + record.len()].copy_from_slice(record);
+            return record.len();
+        }
+        let len = order.lens[turn as usize % order.lens.len()];
+        fill(&mut self.frame[4..4 + len], order.first + turn);
+        len
+    }
+
+    /// Looks at the clock again and again, or sleeps if the other side needs the core.
+    fn await_moment(&self, at_ns: u64) -> Result<(), Errno> {
+        loop {
+            let left_ns = at_ns.saturating_sub(now_ns()?);
+            match left_ns {
+                0 => return Ok(()),
+                _ if self.shares_core => sleep(Duration::from_nanos(left_ns)),
+                _ => std::hint::spin_loop(),
+            }
+        }
     }
 
     fn send(&mut self, len: usize) -> io::Result<()> {
@@ -133,49 +196,82 @@ impl Ends {
             .get_mut(4..4 + len)
             .ok_or(io::ErrorKind::InvalidData)?;
         rx.read_exact(place)?;
-        self.crc32.update(place);
         Ok(len)
+    }
+
+    /// Takes a message that came into the checksum.
+    fn take(&mut self, len: usize) -> &[u8] {
+        let message = &self.frame[4..4 + len];
+        self.crc32.update(message);
+        message
     }
 
     fn obey(&mut self, order: &Order) -> Result<Value, Box<dyn Error>> {
         self.crc32 = crc32fast::Hasher::new();
         let mut times_ns = Vec::new();
+        let (mut came_ns, mut crc32s) = (Vec::new(), Vec::new());
+        let due_ns = order.due.as_deref().map(read_moments).transpose()?;
+        let due_ns = due_ns.unwrap_or_default();
         let mut started_ns = now_ns()?;
         for turn in 0..order.messages {
-            let number = order.first + turn;
-            let len = order.lens[turn as usize % order.lens.len()];
             match order.verb.as_str() {
                 "send" => {
-                    fill(&mut self.frame[4..4 + len], number);
+                    let len = self.make(order, turn);
+                    self.send(len)?;
+                }
+                "send_at" => {
+                    let len = self.make(order, turn);
+                    let at_ns = due_ns.get(turn as usize).ok_or("a moment is missing")?;
+                    self.await_moment(*at_ns)?;
+                    if turn == 0 {
+                        started_ns = now_ns()?;
+                    }
                     self.send(len)?;
                 }
                 "receive" => {
                     let len = self.receive()?;
-                    work(&self.frame[4..4 + len], order.work_turns);
+                    let message = self.take(len);
+                    if order.crc32s.is_some() {
+                        crc32s.extend(crc32fast::hash(message).to_le_bytes());
+                    }
+                    work(message, order.work_turns);
+                }
+                "receive_at" => {
+                    let len = self.receive()?;
+                    came_ns.extend(now_ns()?.to_le_bytes());
+                    self.take(len);
                 }
                 "initiate" => {
                     if turn == order.warm_up {
                         started_ns = now_ns()?;
                     }
-                    fill(&mut self.frame[4..4 + len], number);
+                    let len = self.make(order, turn);
                     let sent_ns = now_ns()?;
                     self.send(len)?;
-                    self.receive()?;
+                    let len = self.receive()?;
                     if turn >= order.warm_up {
                         times_ns.push(now_ns()? - sent_ns);
                     }
+                    self.take(len);
                 }
                 "answer" => {
                     let len = self.receive()?;
                     self.send(len)?;
+                    self.take(len);
                 }
                 other => return Err(format!("there is no order {other:?}").into()),
+            }
+        }
+        let finished_ns = now_ns()?;
+        for (path, numbers) in [(&order.came, came_ns), (&order.crc32s, crc32s)] {
+            if let Some(path) = path {
+                fs::write(path, numbers)?;
             }
         }
         Ok(json!({ "done": {
             "messages": order.messages,
             "started_ns": started_ns,
-            "finished_ns": now_ns()?,
+            "finished_ns": finished_ns,
             "crc32": self.crc32.clone().finalize(),
             "round_trips_ns": times_ns,
         }}))
@@ -196,7 +292,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => Some(Ends::open(&hello)?),
     };
     // A FIFO holds 64 KiB, and each message four bytes more than its own.
-    say(&json!({ "ready": { "capacity": ((64 << 10) / (4 + hello.message_len_max)).max(1) } }))?;
+    let capacity = ((64 << 10) / (4 + hello.message_len_max)).max(1);
+    let can = ["paced", "records", "crc32s"];
+    say(&json!({ "ready": { "capacity": capacity, "can": can } }))?;
     for line in lines {
         let order: Order = serde_json::from_str(&line?)?;
         match &mut ends {

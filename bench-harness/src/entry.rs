@@ -25,7 +25,7 @@ impl Wanted {
     /// What a contender can be measured for. Wake-ups without content are paced only where nothing else is asked for (`wake`).
     fn of(self, contender: &Contender) -> Self {
         let can = contender.figures;
-        let carries = can.has_stream() && can.has_round_trip() && contender.mechanism.can_pace();
+        let carries = can.has_stream() && can.has_round_trip();
         let is_alone = !self.stream && !self.round_trip;
         let is_wake = contender.class == Class::Notify && is_alone;
         Self {

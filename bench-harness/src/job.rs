@@ -24,6 +24,9 @@ pub struct Job {
     /// The program of the user's behind that name; none if it is in the table.
     #[serde(default)]
     pub external: Option<Spec>,
+    /// Where that program finds the records that are sent.
+    #[serde(default)]
+    pub records: Option<String>,
     /// Which of the processes this is.
     pub seat: Seat,
     /// Whether it is a thread beside the others, in one process with them.

@@ -1,114 +1,18 @@
 //! Programs as contenders: an honest one is measured like any other, and one that lies, hangs or dies is told of and leaves nothing behind.
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use support::{TINY, await_marked, count_marked, harness, is_clean, row, run, temporary_file};
-
-/// The example, which is built together with the tests.
-fn honest() -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here
-        .parent()
-        .unwrap()
-        .with_file_name("examples/external_fifo");
-    assert!(
-        path.exists(),
-        "{} is missing; `cargo build --examples` makes it",
-        path.display()
-    );
-    path
-}
-
-/// The example with what it says going through `sed`.
-fn altered(script: &str) -> String {
-    format!("sh -c '\"{}\" | sed -u {script}'", honest().display())
-}
-
-/// Runs the program alone under this mark; gives the exit code, its row and what was said beside the report.
-fn measure(name: &str, command: &str, more: &[&str]) -> (i32, Value, String) {
-    let mark = format!("{name}-{}", std::process::id());
-    let external = format!("{name}={command}");
-    let args = [
-        "run",
-        "--output",
-        "json",
-        "--external",
-        &external,
-        "--contender",
-        name,
-    ];
-    let folder = temporary_folder(name);
-    let mut command = harness(&[&args[..], &TINY, more].concat());
-    command
-        .env("BENCH_HARNESS_TEST_MARK", &mark)
-        .env("TMPDIR", &folder);
-    let output = output_within(command, Duration::from_secs(100));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}, {}: {stderr}", output.status));
-    assert_eq!(count_marked(&mark), 0, "{name}: a process is left");
-    let left: Vec<_> = fs::read_dir(&folder).unwrap().flatten().collect();
-    assert!(left.is_empty(), "{name}: {left:?} is left");
-    fs::remove_dir(&folder).unwrap();
-    let row = row(&report, name, "park").clone();
-    (output.status.code().unwrap(), row, stderr)
-}
-
-fn temporary_folder(name: &str) -> PathBuf {
-    let path =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    fs::create_dir(&path).unwrap();
-    path
-}
-
-/// The output of a command that is killed when it takes too long.
-fn output_within(mut command: Command, limit: Duration) -> std::process::Output {
-    let (out, err) = (tempfile(), tempfile());
-    command.stdout(out.1).stderr(err.1);
-    let mut child = command.spawn().unwrap();
-    let deadline = Instant::now() + limit;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("it took longer than {limit:?}");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let read = |path: PathBuf| {
-        let bytes = fs::read(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        bytes
-    };
-    std::process::Output {
-        status,
-        stdout: read(out.0),
-        stderr: read(err.0),
-    }
-}
-
-fn tempfile() -> (PathBuf, fs::File) {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    // Relaxed: only the number itself matters.
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("external-output-{}-{count}", std::process::id());
-    let path = temporary_file(&name, b"");
-    let file = fs::File::create(&path).unwrap();
-    (path, file)
-}
+use program::{altered, honest, is_refused, measure, python, temporary_folder};
+use support::{await_marked, harness, is_clean, run};
 
 #[test]
 fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
@@ -128,30 +32,6 @@ fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
         row["cpu_ns_per_message"].as_f64().unwrap() > 50.0,
         "{row:#}"
     );
-}
-
-#[test]
-fn a_fault_that_a_program_is_told_to_commit_is_noticed() {
-    for fault in ["lost", "duplicated", "reordered", "corrupted"] {
-        let name = format!("faulty-{fault}");
-        let more = ["--plant-fault", fault];
-        let (code, row, stderr) = measure(&name, honest().to_str().unwrap(), &more);
-        assert_eq!(code, 4, "{fault}: {stderr}{row:#}");
-        assert_eq!(row["status"], "failed", "{fault}: {row:#}");
-        assert_eq!(row["integrity"]["corrupted"], 1, "{fault}: {row:#}");
-    }
-}
-
-/// A program that is refused with such a sentence.
-fn is_refused(name: &str, command: &str, parts: &[&str]) {
-    let (code, row, stderr) = measure(name, command, &[]);
-    assert_eq!(code, 6, "{name}: {stderr}{row:#}");
-    assert_eq!(row["status"], "failed", "{name}: {row:#}");
-    let reason = row["reason"].as_str().unwrap();
-    for part in parts {
-        assert!(reason.contains(part), "{name}: {reason}");
-    }
-    assert!(!reason.contains('\n'), "{name}: {reason}");
 }
 
 #[test]
@@ -233,7 +113,15 @@ fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
     let mark = format!("interrupted-program-{}", std::process::id());
     let external = format!("honest={}", honest().display());
     let folder = temporary_folder("interrupted");
-    let args = ["run", "--external", &external, "--contender", "honest"];
+    let args = [
+        "run",
+        "--external",
+        &external,
+        "--contender",
+        "honest",
+        "--workload",
+        "logs",
+    ];
     let mut child = harness(&[&args[..], &["--rounds", "1000", "--duration", "300ms"]].concat())
         .env("BENCH_HARNESS_TEST_MARK", &mark)
         .env("TMPDIR", &folder)
@@ -284,22 +172,18 @@ fn what_is_wrong_with_the_option_is_told_before_anything_starts() {
 
 #[test]
 fn the_python_of_the_document_is_measured() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("NOT TESTED: there is no python3 here");
+    let Some(path) = python("external", &[]) else {
         return;
-    }
-    let document = include_str!("../../docs/external-contender.md");
-    let (_, code) = document.split_once("```python\n").unwrap();
-    let (code, _) = code.split_once("```").unwrap();
-    assert!(code.lines().count() < 100);
-    let name = format!("external-{}.py", std::process::id());
-    let path = temporary_file(&name, code.as_bytes());
+    };
     let command = format!("python3 \"{}\"", path.display());
-    let (code, row, stderr) = measure("in-python", &command, &["--size", "64,3"]);
+    for more in [&["--size", "64,3"][..], &["--workload", "logs"]] {
+        let (code, row, stderr) = measure("in-python", &command, more);
+        assert_eq!(code, 0, "{stderr}{row:#}");
+        assert_eq!(row["status"], "ok", "{row:#}");
+        assert!(is_clean(&row), "{row:#}");
+        assert!(row["paced_ns"]["rate_per_second"].is_number(), "{row:#}");
+    }
     fs::remove_file(path).unwrap();
-    assert_eq!(code, 0, "{stderr}{row:#}");
-    assert_eq!(row["status"], "ok", "{row:#}");
-    assert!(is_clean(&row), "{row:#}");
 }
 
 #[test]

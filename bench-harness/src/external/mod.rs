@@ -7,9 +7,15 @@
 
 mod args;
 mod cost;
+pub mod hello;
+mod messages;
+mod numbers;
+mod paced;
+mod peer;
 mod place;
 mod program;
 pub mod protocol;
+mod records;
 mod work;
 
 use std::io;
@@ -18,14 +24,15 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use args::ExternalArgs;
+pub use records::RecordsFile;
 
-use crate::job::{Job, SideReport};
+use crate::job::{Job, Probe, SideReport};
 use crate::shared::SharedPage;
 use crate::transport::registry::{Contender, Figures, Mechanism, Sizes};
 use crate::transport::{Class, Link, LinkError, LinkShape, Ticket, WaitMode};
+use hello::{Abilities, Greeting, Hello, Ready, Refusal, Role, VERSION};
 use place::Place;
 use program::Program;
-use protocol::{Greeting, Hello, Refusal, Role, VERSION};
 
 /// How long a program may take to start and to say whether it can take part.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
@@ -61,7 +68,7 @@ pub struct External(pub Spec);
 
 impl External {
     /// Starts the program in a role and hears what it has to say to the first line.
-    fn greet(&self, role: Role, link: &Greeted<'_>) -> Result<(Program, usize), Refusal> {
+    fn greet(&self, role: Role, link: &Greeted<'_>) -> Result<(Program, Ready), Refusal> {
         let mut program = Program::start(&self.0.command, link.forward)
             .map_err(|error| self.not_started(&error))?;
         let hello = Hello {
@@ -72,6 +79,8 @@ impl External {
             message_len_max: link.message_len_max,
             capacity: link.capacity,
             wait: self.0.wait,
+            shares_core: link.shares_core,
+            records: link.records,
         };
         let deadline = Instant::now() + GREETING_PATIENCE;
         let greeting: Greeting = program.greet(&hello, deadline).map_err(Refusal::Wrong)?;
@@ -97,24 +106,57 @@ struct Greeted<'a> {
     back: Option<&'a str>,
     message_len_max: usize,
     capacity: usize,
+    shares_core: bool,
+    records: Option<&'a str>,
+}
+
+/// What is known of a link of a program beside its directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Terms {
+    /// What the program can.
+    pub can: Abilities,
+    /// Another directory, for files of numbers.
+    pub folder: String,
+}
+
+impl Terms {
+    /// What can be measured of that, or why nothing can.
+    ///
+    /// # Errors
+    /// The reason, in one sentence.
+    pub fn fitting(&self, probes: Vec<Probe>, has_records: bool) -> Result<Vec<Probe>, String> {
+        let lacks = |ability: &str| {
+            format!(
+                "the program doesn't say that it can do this; one that can has {ability:?} in its \"can\", see docs/external-contender.md"
+            )
+        };
+        if has_records && !self.can.records {
+            return Err(lacks("records"));
+        }
+        let can = |probe: &Probe| self.can.paced || !matches!(probe, Probe::Paced { .. });
+        let probes: Vec<Probe> = probes.into_iter().filter(can).collect();
+        if probes.is_empty() {
+            return Err(lacks("paced"));
+        }
+        Ok(probes)
+    }
 }
 
 impl Mechanism for External {
-    fn can_pace(&self) -> bool {
-        false
-    }
-
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let place = Place::create()?;
         let path = place.text()?.to_owned();
+        let folder = numbers::folder()?;
         let asked = Greeted {
             forward: &path,
             back: None,
             message_len_max: shape.message_len_max,
             capacity: shape.capacity,
+            shares_core: false,
+            records: None,
         };
         let failed = |problem: String| LinkError::Failed(io::Error::other(self.blame(&problem)));
-        let (program, capacity) =
+        let (program, ready) =
             self.greet(Role::Check, &asked)
                 .map_err(|refusal| match refusal {
                     Refusal::Unavailable(reason) => LinkError::Unavailable(reason),
@@ -125,11 +167,17 @@ impl Mechanism for External {
             ticket: Ticket {
                 text: path,
                 message_len_max: shape.message_len_max,
-                capacity,
+                capacity: ready.capacity,
+                external: Some(Terms {
+                    can: ready.can,
+                    // It lies beside the other one, whose path is text.
+                    folder: folder.path().to_string_lossy().into_owned(),
+                }),
                 ..Ticket::default()
             },
             fds: Vec::new(),
-            cleanup: Some(Box::new(place)),
+            // In this order: who uses the second is ended with the first.
+            cleanup: Some(Box::new((place, folder))),
         })
     }
 

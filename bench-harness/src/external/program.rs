@@ -35,6 +35,15 @@ const HELLO: &str = "say hello";
 /// So much of what it last wrote to its standard error is kept.
 const LAST_WORDS_LEN_MAX: usize = 4096;
 
+/// The program stops once while it obeys, with all of its group.
+#[derive(Debug, Clone, Copy)]
+pub struct Stall {
+    /// When.
+    pub at: Instant,
+    /// For how long.
+    pub length: Duration,
+}
+
 /// A running program. It never outlives this value.
 #[derive(Debug)]
 pub struct Program {
@@ -91,24 +100,18 @@ impl Program {
         self.child.id()
     }
 
-    /// Says a line and waits for the answer, which is called `what` if it doesn't come.
+    /// Says a line, which is called `what` if that can't be done.
     ///
     /// # Errors
     /// What went wrong, in one sentence.
-    pub fn ask<T: DeserializeOwned>(
-        &mut self,
-        what: &str,
-        question: &impl Serialize,
-        deadline: Instant,
-    ) -> Result<T, String> {
+    pub fn tell(&mut self, what: &str, order: &impl Serialize) -> Result<(), String> {
         self.listen().map_err(|error| error.to_string())?;
         if !self.heard.is_empty() {
             let early = in_its_words(&String::from_utf8_lossy(&self.heard));
             return Err(format!("it spoke before it was asked to {what}: {early}"));
         }
-        self.say(question)
-            .map_err(|error| self.describe_end(what, &error))?;
-        self.answer(what, deadline)
+        self.say(order)
+            .map_err(|error| self.describe_end(what, &error))
     }
 
     /// Says the first line and waits for the answer. A program that cannot take part may give it without having listened, and end.
@@ -125,12 +128,21 @@ impl Program {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(self.describe_end(HELLO, &error))
             }
-            _ => self.answer(HELLO, deadline),
+            _ => self.answer(HELLO, deadline, None),
         }
     }
 
-    fn answer<T: DeserializeOwned>(&mut self, what: &str, deadline: Instant) -> Result<T, String> {
-        let line = self.next_line(what, deadline)?;
+    /// Waits for the answer to a line, which is called `what` if that doesn't come.
+    ///
+    /// # Errors
+    /// What went wrong, in one sentence.
+    pub fn answer<T: DeserializeOwned>(
+        &mut self,
+        what: &str,
+        deadline: Instant,
+        stall: Option<Stall>,
+    ) -> Result<T, String> {
+        let line = self.next_line(what, deadline, stall)?;
         serde_json::from_slice(&line).map_err(|error| {
             let said = in_its_words(&String::from_utf8_lossy(&line));
             format!("what it said when asked to {what} is not understood ({error}): {said}")
@@ -161,7 +173,12 @@ impl Program {
         self.stdin.write_all(&text)
     }
 
-    fn next_line(&mut self, what: &str, deadline: Instant) -> Result<Vec<u8>, String> {
+    fn next_line(
+        &mut self,
+        what: &str,
+        deadline: Instant,
+        mut stall: Option<Stall>,
+    ) -> Result<Vec<u8>, String> {
         let mut searched = 0;
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.heard[searched..]) {
@@ -179,11 +196,24 @@ impl Program {
             if left.is_zero() {
                 return Err(format!("it had no answer in time when asked to {what}"));
             }
-            self.await_output(left).map_err(|error| error.to_string())?;
+            let until_stall = stall.map(|stall| stall.at.saturating_duration_since(Instant::now()));
+            self.await_output(until_stall.unwrap_or(left).min(left))
+                .map_err(|error| error.to_string())?;
+            if let Some(now) = stall.take_if(|stall| Instant::now() >= stall.at) {
+                self.stop_for(now.length);
+            }
             if !self.listen().map_err(|error| error.to_string())? {
                 return Err(self.describe_end(what, &"it closed its output"));
             }
         }
+    }
+
+    /// Stops it and its group, and lets them go on.
+    fn stop_for(&self, length: Duration) {
+        // Both fail only if nobody is left.
+        let _ = killpg(self.group(), Signal::SIGSTOP);
+        std::thread::sleep(length);
+        let _ = killpg(self.group(), Signal::SIGCONT);
     }
 
     fn await_output(&self, limit: Duration) -> io::Result<()> {

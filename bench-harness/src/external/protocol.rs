@@ -3,12 +3,9 @@
 //! `docs/external-contender.md` describes it for those who write such programs. Whatever the program says is checked here
 //! before anything is made of it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
-
-use crate::transport::WaitMode;
-
-/// The version of the protocol, which is the value of `hello`.
-pub const VERSION: u32 = 1;
 
 /// No line of a program is longer: room for the times of [`ROUND_TRIPS_MAX`] round trips of twenty digits each.
 pub const LINE_LEN_MAX: usize = 8 << 20;
@@ -19,9 +16,6 @@ pub const ROUND_TRIPS_MAX: u64 = 200_000;
 /// So many lengths are in an order, at most; messages beyond begin with the first one again.
 pub const LENS_MAX: usize = 1_000;
 
-/// A program may not say that its link holds more messages.
-const CAPACITY_MAX: u64 = 1 << 20;
-
 /// What a program says in its own words is cut here.
 const WORDS_LEN_MAX: usize = 200;
 
@@ -29,80 +23,12 @@ const WORDS_LEN_MAX: usize = 200;
 /// had the core, and by this.
 const UNACCOUNTED_NS_MAX: u64 = 50_000_000;
 
-/// What a program is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// To say whether it can do this here; it gets no order.
-    Check,
-    /// To send the stream, and to begin the round trips.
-    Left,
-    /// To receive the stream, and to answer the round trips.
-    Right,
-}
-
-/// The first line that a program hears.
-#[derive(Debug, Serialize)]
-pub struct Hello<'a> {
-    /// [`VERSION`].
-    pub hello: u32,
-    /// What it is started for.
-    pub role: Role,
-    /// The directory of the link from left to right: private, and empty at first. Its last component is a name that nobody else uses.
-    pub forward: &'a str,
-    /// The one of the link from right to left, where round trips are made.
-    pub back: Option<&'a str>,
-    /// The longest message, in bytes.
-    pub message_len_max: usize,
-    /// How many messages of that length a link should hold.
-    pub capacity: usize,
-    /// How to wait.
-    pub wait: WaitMode,
-}
-
-/// What it says to that.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Greeting {
-    /// It can.
-    Ready {
-        /// How many messages of the longest length a link holds.
-        capacity: u64,
-    },
-    /// It can't, for this reason.
-    Unavailable(String),
-}
-
-impl Greeting {
-    /// The capacity, or why there is none.
-    ///
-    /// # Errors
-    /// The reason, and whether it is the program that has one.
-    pub fn check(self) -> Result<usize, Refusal> {
-        match self {
-            Self::Ready { capacity } if (1..=CAPACITY_MAX).contains(&capacity) => {
-                Ok(capacity as usize)
-            }
-            Self::Ready { capacity } => Err(Refusal::Wrong(format!(
-                "it said that its link holds {capacity} messages, and 1 to {CAPACITY_MAX} are possible"
-            ))),
-            Self::Unavailable(reason) => Err(Refusal::Unavailable(in_its_words(&reason))),
-        }
-    }
-}
-
-/// Why a program doesn't take part.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It says that it can't.
-    Unavailable(String),
-    /// It said what it must not say.
-    Wrong(String),
-}
+/// Where the first exchanges aren't timed, they wait until the other side has its order too: it may be late where the machine is busy.
+const OTHER_SIDE_NS_MAX: u64 = 500_000_000;
 
 /// What a program is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Send the messages.
     Send,
@@ -112,11 +38,34 @@ pub enum Verb {
     Initiate,
     /// Receive one, send it back, and so on.
     Answer,
+    /// Send each message when it is due.
+    SendAt,
+    /// Receive them, and tell when each one was there.
+    ReceiveAt,
+}
+
+impl Verb {
+    /// As it is written in an order.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Initiate => "initiate",
+            Self::Answer => "answer",
+            Self::SendAt => "send_at",
+            Self::ReceiveAt => "receive_at",
+        }
+    }
+
+    /// Whether messages come in.
+    pub fn receives(self) -> bool {
+        !matches!(self, Self::Send | Self::SendAt)
+    }
 }
 
 /// A line that tells a program what to do.
 #[derive(Debug, Clone, Serialize)]
-pub struct Order<'a> {
+pub struct Order {
     /// What.
     pub order: Verb,
     /// The number of the first message.
@@ -125,10 +74,22 @@ pub struct Order<'a> {
     pub messages: u64,
     /// So many of them, the first ones, are not timed.
     pub warm_up: u64,
-    /// Message `first + i` has `lens[i % lens.len()]` bytes.
-    pub lens: &'a [usize],
+    /// Message `first + i` has `lens[i % lens.len()]` bytes; nothing of records.
+    pub lens: Vec<usize>,
+    /// Message `first + i` is record `start + i`, counted around and around.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
     /// Multiplications for each message received: see [`work_a_little`](crate::measure::flow::work_a_little).
     pub work_turns: u32,
+    /// The file that says when the messages are due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<PathBuf>,
+    /// The file for the moments at which they came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub came: Option<PathBuf>,
+    /// The file for a checksum of each message that came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crc32s: Option<PathBuf>,
 }
 
 /// The last line.
@@ -153,19 +114,25 @@ impl Answer {
     ///
     /// # Errors
     /// What is wrong, in one sentence without a subject's name.
-    pub fn check(self, order: &Order<'_>, between: Between) -> Result<Done, String> {
+    pub fn check(self, order: &Order, between: Between) -> Result<Done, String> {
         let done = match self {
             Self::Done(done) => done,
             Self::Failed(reason) => return Err(format!("it said: {}", in_its_words(&reason))),
         };
-        if done.messages != order.messages {
+        // Where it tells which ones came it may have given up waiting for others.
+        let is_short = order.crc32s.is_some() && done.messages < order.messages;
+        if done.messages != order.messages && !is_short {
             return Err(format!(
                 "it said that it did {} messages, and {} were ordered",
                 done.messages, order.messages
             ));
         }
-        done.check_times(between)?;
-        if order.order != Verb::Send && done.crc32.is_none() {
+        let other_side_ns = match order.warm_up {
+            0 => 0,
+            _ => OTHER_SIDE_NS_MAX,
+        };
+        done.check_times(between, other_side_ns)?;
+        if order.order.receives() && done.crc32.is_none() {
             return Err("it gave no crc32 of what it received".to_owned());
         }
         if order.order == Verb::Initiate {
@@ -182,8 +149,10 @@ pub struct Between {
     pub asked_ns: u64,
     /// The same after the answer was there.
     pub answered_ns: u64,
-    /// How long the program and this process could have run meanwhile but another had the core.
+    /// How long the program and this process could have run meanwhile but another had the core, or the hypervisor.
     pub queued_ns: u64,
+    /// How long before the first message was due it was given.
+    pub lead_ns: u64,
 }
 
 /// What a program says that it did.
@@ -212,11 +181,12 @@ impl Done {
         single.chain(self.histogram.iter().copied())
     }
 
-    fn check_times(&self, between: Between) -> Result<(), String> {
+    fn check_times(&self, between: Between, other_side_ns: u64) -> Result<(), String> {
         let Between {
             asked_ns,
             answered_ns,
             queued_ns,
+            lead_ns,
         } = between;
         let (started_ns, finished_ns) = (self.started_ns, self.finished_ns);
         if started_ns < asked_ns || finished_ns < started_ns || answered_ns < finished_ns {
@@ -227,7 +197,8 @@ impl Done {
         }
         let took_ns = finished_ns - started_ns;
         let unaccounted_ns = answered_ns - asked_ns - took_ns;
-        if unaccounted_ns > took_ns.saturating_add(queued_ns) + UNACCOUNTED_NS_MAX {
+        let allowed_ns = queued_ns + lead_ns + other_side_ns + UNACCOUNTED_NS_MAX;
+        if unaccounted_ns > took_ns.saturating_add(allowed_ns) {
             return Err(format!(
                 "it said that it took {took_ns} ns, and {unaccounted_ns} ns more went by between the order and its answer"
             ));
@@ -274,13 +245,17 @@ pub fn in_its_words(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const ORDER: Order<'_> = Order {
+    const ORDER: Order = Order {
         order: Verb::Initiate,
         first: 1,
         messages: 5,
         warm_up: 2,
-        lens: &[64],
+        lens: Vec::new(),
+        start: None,
         work_turns: 0,
+        due: None,
+        came: None,
+        crc32s: None,
     };
 
     fn between(answered_ns: u64) -> Between {
@@ -288,6 +263,7 @@ mod tests {
             asked_ns: 1_000,
             answered_ns,
             queued_ns: 1_000_000,
+            lead_ns: 0,
         }
     }
 
@@ -347,31 +323,68 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_far_too_short_is_refused() {
-        let text = r#"{"done":{"messages":5,"started_ns":1000,"finished_ns":1001,"crc32":7}}"#;
-        let check = |answered_ns| {
-            let answer: Answer = serde_json::from_str(text).unwrap();
-            answer.check(&ORDER, between(answered_ns))
+    fn fewer_messages_are_taken_only_with_a_checksum_of_each() {
+        let order = Order {
+            order: Verb::Receive,
+            crc32s: Some(PathBuf::from("crc32s")),
+            ..ORDER
         };
-        let problem = check(52_000_000).unwrap_err();
-        assert!(problem.contains("took 1 ns"), "{problem}");
-        // Others had the core for a millisecond.
-        let problem = check(50_900_000).unwrap_err();
-        assert!(problem.contains("0 round trips"), "{problem}");
+        let check = |messages: u64, order: &Order| {
+            let text = format!(
+                r#"{{"done":{{"messages":{messages},"started_ns":1100,"finished_ns":1900,"crc32":7}}}}"#
+            );
+            let answer: Answer = serde_json::from_str(&text).unwrap();
+            answer.check(order, between(2_000))
+        };
+        assert_eq!(check(4, &order).unwrap().messages, 4);
+        assert!(check(6, &order).unwrap_err().contains("5 were ordered"));
+        let plain = Order {
+            crc32s: None,
+            ..order
+        };
+        assert!(check(4, &plain).unwrap_err().contains("5 were ordered"));
     }
 
     #[test]
-    fn a_capacity_has_bounds_and_a_reason_is_kept() {
-        let check = |text| serde_json::from_str::<Greeting>(text).unwrap().check();
-        assert_eq!(check(r#"{"ready":{"capacity":16}}"#), Ok(16));
-        assert!(matches!(
-            check(r#"{"ready":{"capacity":0}}"#),
-            Err(Refusal::Wrong(_))
-        ));
-        assert_eq!(
-            check(r#"{"unavailable":"no such card"}"#),
-            Err(Refusal::Unavailable("no such card".to_owned()))
-        );
+    fn a_time_that_is_far_too_short_is_refused() {
+        let text = r#"{"done":{"messages":5,"started_ns":1000,"finished_ns":1001,"crc32":7}}"#;
+        let check = |verb, warm_up, answered_ns| {
+            let answer: Answer = serde_json::from_str(text).unwrap();
+            let order = Order {
+                order: verb,
+                warm_up,
+                ..ORDER
+            };
+            answer.check(&order, between(answered_ns)).map(|_| ())
+        };
+        // Others had the core for a millisecond.
+        assert_eq!(check(Verb::Answer, 0, 50_900_000), Ok(()));
+        let problem = check(Verb::Answer, 0, 52_000_000).unwrap_err();
+        assert!(problem.contains("took 1 ns"), "{problem}");
+        // The other side may be late.
+        let problem = check(Verb::Initiate, 2, 550_900_000).unwrap_err();
+        assert!(problem.contains("0 round trips"), "{problem}");
+        let problem = check(Verb::Initiate, 2, 552_000_000).unwrap_err();
+        assert!(problem.contains("took 1 ns"), "{problem}");
+    }
+
+    #[test]
+    fn an_order_is_called_by_its_name_and_has_no_more_than_it_needs() {
+        for order in [
+            Verb::Send,
+            Verb::Receive,
+            Verb::Initiate,
+            Verb::Answer,
+            Verb::SendAt,
+            Verb::ReceiveAt,
+        ] {
+            let line = serde_json::to_string(&Order { order, ..ORDER }).unwrap();
+            let name = order.name();
+            let expected = format!(
+                r#"{{"order":"{name}","first":1,"messages":5,"warm_up":2,"lens":[],"work_turns":0}}"#
+            );
+            assert_eq!(line, expected);
+        }
     }
 
     #[test]

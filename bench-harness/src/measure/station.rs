@@ -138,36 +138,51 @@ impl<'a> Station<'a> {
         &mut self,
         kind: RunKind,
         pacing: Pacing,
+        body: impl FnMut(&SharedPage, Run) -> Account,
+    ) -> Result<(), Stop> {
+        let mut trials = 0;
+        let next = |last: Option<(u64, u64)>| {
+            let Some((messages, elapsed_ns)) = last else {
+                return RunOrder {
+                    messages: pacing.first,
+                    is_final: false,
+                };
+            };
+            trials += 1;
+            let trial = pacing.next_trial(trials, messages, elapsed_ns);
+            RunOrder {
+                messages: trial.unwrap_or_else(|| pacing.window(messages, elapsed_ns)),
+                is_final: trial.is_none(),
+            }
+        };
+        self.series(kind, pacing.expected_ns, next, body)
+    }
+
+    /// Runs up to the final one: `next` is asked by the leader for each of them, and hears how many messages the last one had and how
+    /// long it took, in nanoseconds.
+    ///
+    /// # Errors
+    /// When one of them has to stop.
+    pub fn series(
+        &mut self,
+        kind: RunKind,
+        expected_ns: u64,
+        mut next: impl FnMut(Option<(u64, u64)>) -> RunOrder,
         mut body: impl FnMut(&SharedPage, Run) -> Account,
     ) -> Result<(), Stop> {
         if !self.job.seat.leads() {
-            while !self
-                .run(kind, None, pacing.expected_ns, &mut body)?
-                .is_final
-            {}
+            while !self.run(kind, None, expected_ns, &mut body)?.is_final {}
             return Ok(());
         }
-        let mut messages = pacing.first;
-        let mut trials = 1;
+        let mut last = None;
         loop {
-            let order = RunOrder {
-                messages,
-                is_final: false,
-            };
-            self.run(kind, Some(order), pacing.expected_ns, &mut body)?;
-            match pacing.next_trial(trials, messages, self.page.elapsed_ns()) {
-                Some(more) => messages = more,
-                None => break,
+            let order = next(last);
+            self.run(kind, Some(order), expected_ns, &mut body)?;
+            if order.is_final {
+                return Ok(());
             }
-            trials += 1;
+            last = Some((order.messages, self.page.elapsed_ns()));
         }
-        let messages = pacing.window(messages, self.page.elapsed_ns());
-        let order = RunOrder {
-            messages,
-            is_final: true,
-        };
-        self.run(kind, Some(order), pacing.expected_ns, &mut body)?;
-        Ok(())
     }
 
     /// A single run of a known number of messages.

@@ -115,7 +115,7 @@ impl Report {
         let title = format!("{sent}; {}", self.units());
         let measured = rows.iter().filter(|row| row.status == Status::Ok).count();
         let sentence = format!(
-            "{measured} of {} contenders delivered every record; each was compared byte for byte.",
+            "{measured} of {} contenders delivered every record; all that came was compared with what was sent.",
             rows.len()
         );
         Part {

@@ -6,6 +6,7 @@ use super::progress::Progress;
 use super::session::{Coordinator, Links, Outcome, PATIENCE, Session, Trouble};
 use crate::budget::ROUNDS_MIN;
 use crate::entry::Entry;
+use crate::external::RecordsFile;
 use crate::job::{Plants, Task};
 use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::integrity::Tally;
@@ -35,6 +36,8 @@ pub struct Campaign {
     repeating: Duration,
     /// The contenders whose content was checked before their first window.
     checked: Vec<Entry>,
+    /// The records, for programs of the user's.
+    records: Option<RecordsFile>,
 }
 
 /// What a row gained in a round.
@@ -58,6 +61,7 @@ impl Campaign {
             began: Instant::now(),
             repeating: Duration::ZERO,
             checked: Vec::new(),
+            records: None,
         };
         let mut random = fastrand::Rng::with_seed(plan.seed);
         for round in 1..=plan.rounds {
@@ -223,6 +227,18 @@ impl Campaign {
         has_content && (plan.verify || round == 1 && !is_known())
     }
 
+    /// Where a program of the user's finds the records. They are written when the first one needs them.
+    fn records_for(&mut self, plan: &Plan, entry: &Entry) -> Result<Option<String>, String> {
+        let (Some(payload), Some(_)) = (&plan.payload, entry.contender.mechanism.external()) else {
+            return Ok(None);
+        };
+        let file = match self.records.take() {
+            Some(file) => file,
+            None => RecordsFile::create(&payload.origin)?,
+        };
+        self.records.insert(file).path().map(Some)
+    }
+
     /// One turn of a row: the check, where it is due, and the windows.
     fn measure(
         &mut self,
@@ -235,10 +251,7 @@ impl Campaign {
             let reason = "no process can be told to stop in the middle of its messages, as one of a ring for many can";
             return Err(Trouble::Unavailable(reason.to_owned()));
         }
-        if entry.contender.mechanism.external().is_some() && plan.payload.is_some() {
-            let reason = "programs of the user's are measured with messages of the harness's own making only";
-            return Err(Trouble::Unavailable(reason.to_owned()));
-        }
+        let records = self.records_for(plan, entry).map_err(Trouble::Failed)?;
         let began_ns = self.began.elapsed().as_nanos() as u64;
         let checked = if self.is_check_due(plan, entry, round) {
             let tally = check(plan, coordinator, entry)?;
@@ -247,7 +260,8 @@ impl Campaign {
         } else {
             Tally::default()
         };
-        let outcome = run_windows(plan, coordinator, entry, round)?;
+        let outcome = run_windows(plan, coordinator, entry, round, records)
+            .map_err(|trouble| look_closer(trouble, plan, coordinator, entry))?;
         let mut tally = checked;
         tally += outcome.tally;
         let producers = entry.fan.producers as usize;
@@ -264,6 +278,23 @@ impl Campaign {
             capacity: outcome.capacity,
             stolen_ns: outcome.stolen_ns,
         })
+    }
+}
+
+/// Of a program's windows only a checksum over all messages is known. If that was wrong, the check is made again, which may tell what goes wrong.
+fn look_closer(
+    trouble: Trouble,
+    plan: &Plan,
+    coordinator: &mut Coordinator,
+    entry: &Entry,
+) -> Trouble {
+    let is_vague = entry.contender.mechanism.external().is_some() && plan.payload.is_none();
+    match trouble {
+        Trouble::Integrity(tally) if is_vague => match check(plan, coordinator, entry) {
+            Err(closer @ (Trouble::Integrity(_) | Trouble::Interrupted)) => closer,
+            _ => Trouble::Integrity(tally),
+        },
+        trouble => trouble,
     }
 }
 
@@ -305,6 +336,7 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
         stopped: entry.stopped,
         cores: entry.cores,
         plants: Plants::default(),
+        records: None,
     };
     coordinator.run(session).map(|outcome| outcome.tally)
 }
@@ -328,9 +360,17 @@ fn run_windows(
     coordinator: &mut Coordinator,
     entry: &Entry,
     round: u32,
+    records_path: Option<String>,
 ) -> Result<Outcome, Trouble> {
     let wanted = entry.wanted;
     let links = Links::create(&entry.contender, &plan.shape(entry), wanted.round_trip)?;
+    let probes = plan.probes(entry, round);
+    let probes = match links.terms() {
+        None => probes,
+        Some(terms) => terms
+            .fitting(probes, plan.payload.is_some())
+            .map_err(Trouble::Unavailable)?,
+    };
     let longest = wanted
         .paced
         .map_or(plan.window, |pace| plan.paced_window(pace));
@@ -340,12 +380,13 @@ fn run_windows(
         links,
         task: Task::Measure {
             source: plan.source(entry, round),
-            probes: plan.probes(entry, round),
+            probes,
         },
         time_limit: 10 * PATIENCE + 40 * longest + 4 * Duration::from_nanos(records.unwrap_or(0)),
         stopped: entry.stopped,
         cores: entry.cores,
         plants: plan.plants,
+        records: records_path,
     };
     coordinator.run(session)
 }

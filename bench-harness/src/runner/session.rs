@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use super::interrupt::Interrupt;
 use super::spawn;
+use crate::external::Terms;
 use crate::fan::Stopped;
 use crate::job::{Job, Plants, SideReport, Task, reconcile};
 use crate::machine::stolen_ns;
@@ -96,6 +97,11 @@ impl Links {
         self.forward.ticket.capacity
     }
 
+    /// What is known of links of a program of the user's.
+    pub fn terms(&self) -> Option<&Terms> {
+        self.forward.ticket.external.as_ref()
+    }
+
     /// Once the processes have them, the coordinator's copies would only hide the death of a side.
     fn close_fds(&mut self) {
         self.forward.fds.clear();
@@ -122,6 +128,8 @@ pub struct Session {
     pub cores: Option<[usize; 2]>,
     /// What goes wrong on purpose.
     pub plants: Plants,
+    /// Where programs of the user's find the records that are sent.
+    pub records: Option<String>,
 }
 
 /// Runs sessions.
@@ -147,6 +155,7 @@ impl Coordinator {
             stopped,
             cores,
             plants,
+            records,
         } = session;
         let placement = cores.map_or_else(|| self.placement.clone(), Placement::pair);
         let page = SharedPage::create()?;
@@ -156,6 +165,7 @@ impl Coordinator {
         let job = Job {
             contender: contender.full_name(),
             external: contender.mechanism.external().cloned(),
+            records,
             seat: Side::Left.into(),
             is_thread: contender.class == Class::Thread,
             fan,

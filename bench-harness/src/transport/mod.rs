@@ -57,6 +57,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::external::Terms;
 use crate::fan::{Fan, Stopped};
 pub use promises::{Carries, Holds, Promises, Told};
 
@@ -142,6 +143,9 @@ pub struct Ticket {
     pub capacity: usize,
     /// How many processes join on each side.
     pub fan: Fan,
+    /// Of a program of the user's.
+    #[serde(default)]
+    pub external: Option<Terms>,
 }
 
 /// A link as the coordinator holds it.

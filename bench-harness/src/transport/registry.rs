@@ -37,11 +37,6 @@ pub trait Mechanism: Sync {
         None
     }
 
-    /// Whether it can send messages at given moments.
-    fn can_pace(&self) -> bool {
-        true
-    }
-
     /// Asks it one question of [`conformance`](mod@crate::conformance); what has no links promises nothing.
     ///
     /// # Errors
