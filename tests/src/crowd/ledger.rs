@@ -36,7 +36,7 @@ const LINE_WORDS: usize = 8;
 /// Words of the entries.
 const DELIVERY_WORDS: usize = 6;
 const SEND_WORDS: usize = 4;
-const EMPTY_WORDS: usize = 2;
+const EMPTY_WORDS: usize = 3;
 
 /// Flags beside the number of a consumer.
 const VALID: u64 = 1 << 63;
@@ -93,6 +93,17 @@ pub struct Sending {
     pub begun_ns: u64,
     /// When it was over.
     pub ended_ns: u64,
+}
+
+/// A call that found no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VainLook {
+    /// When it began.
+    pub begun_ns: u64,
+    /// When it was over.
+    pub ended_ns: u64,
+    /// How long it was to wait at most; zero of one that does not wait.
+    pub timeout_ns: u64,
 }
 
 /// What an actor did, in numbers.
@@ -249,13 +260,17 @@ impl Ledger {
         entries.filter(|sending| sending.ended_ns != 0).collect()
     }
 
-    /// When calls began and ended that found nothing.
-    pub fn empties(&self) -> Vec<(u64, u64)> {
+    /// The calls that found nothing.
+    pub fn empties(&self) -> Vec<VainLook> {
         let start = Self::empties_at(self.room);
         let entries = (0..self.begun(EMPTIES)).map(|at| start + EMPTY_WORDS * at);
         let word = |at| self.word(at).load(Ordering::SeqCst);
-        let entries = entries.map(|entry| (word(entry), word(entry + 1)));
-        entries.filter(|(_, ended_ns)| *ended_ns != 0).collect()
+        let entries = entries.map(|entry| VainLook {
+            begun_ns: word(entry),
+            ended_ns: word(entry + 1),
+            timeout_ns: word(entry + 2),
+        });
+        entries.filter(|look| look.ended_ns != 0).collect()
     }
 
     fn line_word(&self, number: u32, word: usize) -> &AtomicU64 {
@@ -353,8 +368,9 @@ impl Actor<'_> {
     }
 
     /// Notes that a call found nothing. No word of it if the ledger is full.
-    pub fn found_nothing(self, begun_ns: u64, ended_ns: u64) {
-        self.append(EMPTIES, &[begun_ns, ended_ns]);
+    pub fn found_nothing(self, look: VainLook) {
+        let words = [look.begun_ns, look.ended_ns, look.timeout_ns];
+        self.append(EMPTIES, &words);
     }
 
     /// Notes that it was killed: for the one who did it.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ledger::{ACTORS_MAX, Delivery, Ledger, Line, Phase, Sending};
+use super::ledger::{ACTORS_MAX, Delivery, Ledger, Line, Phase, Sending, VainLook};
 use crate::history::Id;
 
 /// What is to become of a message that a dead consumer had taken.
@@ -53,6 +53,9 @@ pub enum Fault {
     },
 }
 
+/// A call that goes on for so long after its deadline was kept from running.
+const OVERRUN_NS: u64 = 1_000_000;
+
 /// What a sound course of things amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Summary {
@@ -80,7 +83,7 @@ pub struct Notes {
     /// Where it is known when messages were sent.
     pub sendings: Vec<Sending>,
     /// Calls that found nothing.
-    pub empties: Vec<(u64, u64)>,
+    pub empties: Vec<VainLook>,
 }
 
 impl From<&Ledger> for Notes {
@@ -307,6 +310,17 @@ impl Judge<'_> {
         times.collect()
     }
 
+    /// Whether a call may leave a message for the next one that was sent at that moment. One whose deadline has passed stays behind the claim of somebody
+    /// living no longer than it takes to find that out. It runs out of its time there only if it was stopped itself, for patience is shorter than any timeout here.
+    fn may_leave_it(&self, look: VainLook, sent_ns: u64) -> bool {
+        let took_ns = look.ended_ns - look.begun_ns;
+        let was_stopped = look.timeout_ns > 0 && took_ns > look.timeout_ns + OVERRUN_NS;
+        let is_unfinished = |sending: &Sending| {
+            sending.begun_ns < sent_ns && sending.ended_ns > look.begun_ns + look.timeout_ns
+        };
+        was_stopped && self.notes.sendings.iter().any(is_unfinished)
+    }
+
     fn judge_vain_looks(&mut self) {
         // What comes again may have been taken before by one that died and has not noted it.
         let anybody_died = self.notes.hands_of_the_dead().0 > 0;
@@ -328,11 +342,17 @@ impl Judge<'_> {
         let mut sent = sent.into_iter().peekable();
         // Of those that were sent before the look: the one that was taken last.
         let mut last: Option<(u64, u64, Id)> = None;
-        for (begun_ns, ended_ns) in looks {
+        for look in looks {
+            let VainLook {
+                begun_ns, ended_ns, ..
+            } = look;
             while let Some((sent_ns, taken_ns, id)) = sent.next_if(|(sent, ..)| *sent < begun_ns) {
                 last = last.max(Some((taken_ns, sent_ns, id)));
             }
             if let Some((taken_ns, sent_ns, id)) = last.filter(|(taken, ..)| *taken > ended_ns) {
+                if self.may_leave_it(look, sent_ns) {
+                    continue;
+                }
                 self.faults.push(Fault::Overlooked {
                     id,
                     before_ns: begun_ns - sent_ns,

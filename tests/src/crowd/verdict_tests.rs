@@ -16,6 +16,16 @@ fn taken(consumer: u32, id: Id, position: u64, at_ns: u64) -> Delivery {
     }
 }
 
+/// Calls that found nothing, and that did not wait.
+fn vain<const N: usize>(looks: [(u64, u64); N]) -> Vec<VainLook> {
+    let look = |(begun_ns, ended_ns)| VainLook {
+        begun_ns,
+        ended_ns,
+        timeout_ns: 0,
+    };
+    looks.map(look).to_vec()
+}
+
 /// Producers 1 and 2 send three messages each, in turn, and consumers 3 and 4 receive them in turn.
 fn sound() -> Notes {
     let line = Line {
@@ -41,7 +51,7 @@ fn sound() -> Notes {
         lines: [(1, line), (2, line)].into(),
         deliveries: deliveries.collect(),
         sendings: sendings.collect(),
-        empties: vec![(50, 60), (90, 103), (1045, 1060), (1070, 1080)],
+        empties: vain([(50, 60), (90, 103), (1045, 1060), (1070, 1080)]),
     }
 }
 
@@ -206,7 +216,7 @@ fn positions_that_go_against_the_order_of_sending_are_found() {
 fn a_message_that_was_overlooked_is_found() {
     let mut notes = sound();
     // The last one was sent by 155, and nobody began to receive it before 1050.
-    notes.empties = vec![(160, 1049)];
+    notes.empties = vain([(160, 1049)]);
     let fault = Fault::Overlooked {
         id: id(2, 2),
         before_ns: 5,
@@ -214,8 +224,42 @@ fn a_message_that_was_overlooked_is_found() {
         after_ns: 1,
     };
     assert_faults(&notes, Policy::Mark, &[fault]);
-    notes.empties = vec![(160, 1050)];
+    notes.empties = vain([(160, 1050)]);
     assert!(notes.judge(Policy::Mark).is_ok());
-    notes.empties = vec![(100, 1040)];
+    notes.empties = vain([(100, 1040)]);
     assert!(notes.judge(Policy::Mark).is_ok());
+}
+
+#[test]
+fn only_a_call_that_was_stopped_beyond_its_deadline_may_leave_a_message_behind_a_claim() {
+    const LATER_NS: u64 = 10 * OVERRUN_NS;
+    let mut notes = sound();
+    // The first producer's last claim was under way before the other one's last message was sent, and both are received long after the look.
+    for delivery in &mut notes.deliveries[4..] {
+        delivery.begun_ns += LATER_NS;
+        delivery.seen_ns += LATER_NS;
+    }
+    notes.sendings[4].ended_ns = LATER_NS;
+    let look = VainLook {
+        begun_ns: 160,
+        ended_ns: 160 + 5 * OVERRUN_NS,
+        timeout_ns: 3 * OVERRUN_NS,
+    };
+    let is_sound = |notes: &mut Notes, look| {
+        notes.empties = vec![look];
+        notes.judge(Policy::Mark).is_ok()
+    };
+    assert!(is_sound(&mut notes, look));
+    let in_time = VainLook {
+        ended_ns: 160 + 3 * OVERRUN_NS,
+        ..look
+    };
+    assert!(!is_sound(&mut notes, in_time));
+    let without_waiting = VainLook {
+        timeout_ns: 0,
+        ..look
+    };
+    assert!(!is_sound(&mut notes, without_waiting));
+    notes.sendings[4].ended_ns = 160 + OVERRUN_NS;
+    assert!(!is_sound(&mut notes, look));
 }

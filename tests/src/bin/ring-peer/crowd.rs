@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver as Lines, channel};
 use std::time::Duration;
 
 use clap::Args;
-use integration_tests::crowd::ledger::{Actor, Ledger, Phase, now_ns};
+use integration_tests::crowd::ledger::{Actor, Ledger, Phase, VainLook, now_ns};
 use integration_tests::crowd::{Receiver, Sender, Shown};
 use integration_tests::history::Id;
 use integration_tests::pattern::{Pattern, id_of};
@@ -357,7 +357,16 @@ fn receive<C: Receiver>(
     }
     actor.holds_nothing();
     if let Err(Ending::Empty | Ending::TimedOut) = answer {
-        actor.found_nothing(begun_ns, ended_ns);
+        let waits = matches!(answer, Err(Ending::TimedOut));
+        actor.found_nothing(VainLook {
+            begun_ns,
+            ended_ns,
+            timeout_ns: if waits {
+                work.patience().as_nanos() as u64
+            } else {
+                0
+            },
+        });
     }
     answer.map_err(|ending| (way, ending))
 }
