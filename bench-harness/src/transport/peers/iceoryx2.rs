@@ -9,7 +9,7 @@
 //! made once more.
 //!
 //! `spin` looks for a sample again and again. `park` has a service of events beside it: a notification for each message, and a listener that
-//! sleeps in `blocking_wait`, which the deadline of a window interrupts.
+//! sleeps in `timed_wait`, which the deadline of a window interrupts. It never sleeps for longer than [`SLEEP_MAX`], for a notification can be lost.
 //!
 //! The files of a link are in a folder of its own, and its shared memory has a prefix of its own: no other program of iceoryx2 is met. What is left when the
 //! link is dropped, or when the coordinator is killed, is removed ([`sweeper`]).
@@ -57,6 +57,11 @@ const SAMPLE_HEADER_LEN_MAX: usize = 128;
 
 /// Samples beyond those that wait: one is being written, one read, and one is on its way back.
 const SAMPLES_UNDER_WAY: usize = 3;
+
+/// The longest sleep of a receiver. A notifier of iceoryx2 0.10 sends a datagram first and notes only then that it did. If the listener comes
+/// in between, takes the datagram and goes to sleep, the note makes every later notifier believe that one is on its way: without an end to its sleep it
+/// would never wake again.
+const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 /// How long one process waits for what the other one is making.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -336,7 +341,7 @@ impl Receiver for Iceoryx2Receiver {
             if let Some(len) = self.try_recv(buffer)? {
                 return Ok(len);
             }
-            match listener.blocking_wait(|_| {}) {
+            match listener.timed_wait(|_| {}, SLEEP_MAX) {
                 _ if alarm::expired() => return Err(alarm::timed_out()),
                 Ok(_) => {}
                 Err(error) => return Err(io::Error::other(error)),
