@@ -42,7 +42,7 @@ pub struct Hello<'a> {
     pub wait: WaitMode,
     /// Whether both sides are on one core, so that who waits for a moment ought to sleep.
     pub shares_core: bool,
-    /// The file of records that are sent, if the messages are not made up: see [`super::records`].
+    /// The file of records that are sent, if the messages are not made up.
     pub records: Option<&'a str>,
 }
 
