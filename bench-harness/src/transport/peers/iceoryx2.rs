@@ -9,10 +9,10 @@
 //! made once more.
 //!
 //! `spin` looks for a sample again and again. `park` has a service of events beside it: a notification for each message, and a listener that
-//! sleeps in `timed_wait`, which the deadline of a window interrupts. It never sleeps for longer than [`SLEEP_MAX`], for a notification can be lost.
+//! sleeps in `timed_wait`, which the deadline of a window interrupts. It never sleeps for longer than 20 ms, for a notification can be lost.
 //!
 //! The files of a link are in a folder of its own, and its shared memory has a prefix of its own: no other program of iceoryx2 is met. What is left when the
-//! link is dropped, or when the coordinator is killed, is removed ([`sweeper`]).
+//! link is dropped, or when the coordinator is killed, is removed.
 
 mod sweeper;
 
