@@ -120,6 +120,7 @@ impl Step {
             }
             Self::Doc => {
                 command.args(["doc", "--workspace", "--no-deps", "--locked"]);
+                command.args(["--features", "bench-harness/peers"]);
                 command.env("RUSTDOCFLAGS", "-D warnings");
             }
         }
