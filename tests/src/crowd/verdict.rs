@@ -50,6 +50,8 @@ pub enum Fault {
         look_ns: u64,
         /// After which time somebody began to receive it.
         after_ns: u64,
+        /// The first message of a send in its way, if the call was stopped beyond its deadline meanwhile: see [`Judge::in_its_way`].
+        behind: Option<Id>,
     },
 }
 
@@ -310,15 +312,19 @@ impl Judge<'_> {
         times.collect()
     }
 
-    /// Whether a call may leave a message for the next one that was sent at that moment. One whose deadline has passed stays behind the claim of somebody
-    /// living no longer than it takes to find that out. It runs out of its time there only if it was stopped itself, for patience is shorter than any timeout here.
-    fn may_leave_it(&self, look: VainLook, sent_ns: u64) -> bool {
+    /// The send that was under way when a call's deadline passed and may have its place before a message sent at that moment: of a call that went on for long
+    /// after its deadline, and so was kept from running. Such a call may leave a message behind the claim of somebody living; whether it was so can't be told
+    /// from the notes, so it is a fault all the same.
+    fn in_its_way(&self, look: VainLook, sent_ns: u64) -> Option<Id> {
         let took_ns = look.ended_ns - look.begun_ns;
-        let was_stopped = look.timeout_ns > 0 && took_ns > look.timeout_ns + OVERRUN_NS;
-        let is_unfinished = |sending: &Sending| {
-            sending.begun_ns < sent_ns && sending.ended_ns > look.begun_ns + look.timeout_ns
-        };
-        was_stopped && self.notes.sendings.iter().any(is_unfinished)
+        if look.timeout_ns == 0 || took_ns <= look.timeout_ns + OVERRUN_NS {
+            return None;
+        }
+        let deadline_ns = look.begun_ns + look.timeout_ns;
+        let is_unfinished =
+            |sending: &&Sending| sending.begun_ns < sent_ns && sending.ended_ns > deadline_ns;
+        let sending = self.notes.sendings.iter().find(is_unfinished)?;
+        Some(sending.first)
     }
 
     fn judge_vain_looks(&mut self) {
@@ -350,14 +356,12 @@ impl Judge<'_> {
                 last = last.max(Some((taken_ns, sent_ns, id)));
             }
             if let Some((taken_ns, sent_ns, id)) = last.filter(|(taken, ..)| *taken > ended_ns) {
-                if self.may_leave_it(look, sent_ns) {
-                    continue;
-                }
                 self.faults.push(Fault::Overlooked {
                     id,
                     before_ns: begun_ns - sent_ns,
                     look_ns: ended_ns - begun_ns,
                     after_ns: taken_ns - ended_ns,
+                    behind: self.in_its_way(look, sent_ns),
                 });
             }
         }

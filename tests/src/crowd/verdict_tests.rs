@@ -222,6 +222,7 @@ fn a_message_that_was_overlooked_is_found() {
         before_ns: 5,
         look_ns: 889,
         after_ns: 1,
+        behind: None,
     };
     assert_faults(&notes, Policy::Mark, &[fault]);
     notes.empties = vain([(160, 1050)]);
@@ -231,7 +232,7 @@ fn a_message_that_was_overlooked_is_found() {
 }
 
 #[test]
-fn only_a_call_that_was_stopped_beyond_its_deadline_may_leave_a_message_behind_a_claim() {
+fn what_was_overlooked_by_a_call_that_was_stopped_is_told_with_what_lay_in_its_way() {
     const LATER_NS: u64 = 10 * OVERRUN_NS;
     let mut notes = sound();
     // The first producer's last claim was under way before the other one's last message was sent, and both are received long after the look.
@@ -245,21 +246,25 @@ fn only_a_call_that_was_stopped_beyond_its_deadline_may_leave_a_message_behind_a
         ended_ns: 160 + 5 * OVERRUN_NS,
         timeout_ns: 3 * OVERRUN_NS,
     };
-    let is_sound = |notes: &mut Notes, look| {
+    let behind = |notes: &mut Notes, look| {
         notes.empties = vec![look];
-        notes.judge(Policy::Mark).is_ok()
+        let faults = notes.judge(Policy::Mark).unwrap_err();
+        match faults[..] {
+            [Fault::Overlooked { behind, .. }] => behind,
+            _ => panic!("{faults:?}"),
+        }
     };
-    assert!(is_sound(&mut notes, look));
+    assert_eq!(behind(&mut notes, look), Some(id(1, 2)));
     let in_time = VainLook {
         ended_ns: 160 + 3 * OVERRUN_NS,
         ..look
     };
-    assert!(!is_sound(&mut notes, in_time));
+    assert_eq!(behind(&mut notes, in_time), None);
     let without_waiting = VainLook {
         timeout_ns: 0,
         ..look
     };
-    assert!(!is_sound(&mut notes, without_waiting));
+    assert_eq!(behind(&mut notes, without_waiting), None);
     notes.sendings[4].ended_ns = 160 + OVERRUN_NS;
-    assert!(!is_sound(&mut notes, look));
+    assert_eq!(behind(&mut notes, look), None);
 }
