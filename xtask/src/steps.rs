@@ -17,6 +17,8 @@ pub enum Step {
     Fmt,
     /// The lints, as errors
     Clippy,
+    /// The documentation, warnings as errors
+    Doc,
     /// Unit, integration and documentation tests
     Test,
     /// The harness with the rings and channels of others
@@ -25,8 +27,6 @@ pub enum Step {
     Benches,
     /// The models of the protocols
     Loom,
-    /// The documentation, warnings as errors
-    Doc,
 }
 
 /// Which steps to take, and how.
@@ -54,11 +54,11 @@ impl Step {
         match self {
             Self::Fmt => "format",
             Self::Clippy => "lints",
+            Self::Doc => "documentation",
             Self::Test => "unit, integration and documentation tests",
             Self::Peers => "the harness with the rings and channels of others",
             Self::Benches => "benches, each row once",
             Self::Loom => "models under loom",
-            Self::Doc => "documentation",
         }
     }
 
@@ -67,7 +67,7 @@ impl Step {
         match self {
             Self::Fmt => Some(("fmt", "rustfmt")),
             Self::Clippy => Some(("clippy", "clippy")),
-            Self::Test | Self::Peers | Self::Benches | Self::Loom | Self::Doc => None,
+            Self::Doc | Self::Test | Self::Peers | Self::Benches | Self::Loom => None,
         }
     }
 
@@ -80,6 +80,11 @@ impl Step {
             Self::Clippy => {
                 command.args(["clippy", "--workspace", "--all-targets", "--locked"]);
                 command.args(["--features", "bench-harness/peers", "--", "-D", "warnings"]);
+            }
+            Self::Doc => {
+                command.args(["doc", "--workspace", "--no-deps", "--locked"]);
+                command.args(["--features", "bench-harness/peers"]);
+                command.env("RUSTDOCFLAGS", "-D warnings");
             }
             Self::Test => {
                 command.args(["test", "--workspace", "--locked"]);
@@ -117,11 +122,6 @@ impl Step {
                     // Models that state a bound of their own raise it.
                     command.env("SHM_RING_LONG", "1");
                 }
-            }
-            Self::Doc => {
-                command.args(["doc", "--workspace", "--no-deps", "--locked"]);
-                command.args(["--features", "bench-harness/peers"]);
-                command.env("RUSTDOCFLAGS", "-D warnings");
             }
         }
         command
@@ -207,11 +207,11 @@ mod tests {
         let all = [
             Step::Fmt,
             Step::Clippy,
+            Step::Doc,
             Step::Test,
             Step::Peers,
             Step::Benches,
             Step::Loom,
-            Step::Doc,
         ];
         assert_eq!(Selection::default().steps(), all);
         let some = Selection {
@@ -225,7 +225,7 @@ mod tests {
         };
         assert_eq!(
             less.steps(),
-            [Step::Fmt, Step::Test, Step::Peers, Step::Benches, Step::Doc]
+            [Step::Fmt, Step::Doc, Step::Test, Step::Peers, Step::Benches]
         );
         let none = Selection {
             only: vec![Step::Doc],

@@ -50,7 +50,7 @@ pub enum Fault {
         look_ns: u64,
         /// After which time somebody began to receive it.
         after_ns: u64,
-        /// The first message of a send in its way, if the call was stopped beyond its deadline meanwhile: see [`Judge::in_its_way`].
+        /// The first message of a send in its way, if the call was stopped beyond its deadline meanwhile.
         behind: Option<Id>,
     },
 }
