@@ -65,6 +65,50 @@ fn a_receiver_of_bytes_behind_an_unfinished_claim_keeps_its_deadline() {
     assert_eq!(rx.recv(&mut buffer), Ok(1));
 }
 
+/// The moment at which a call was to end that was kept from running for a second.
+fn long_ago() -> Instant {
+    Instant::now().checked_sub(Duration::from_secs(1)).unwrap()
+}
+
+#[test]
+fn a_call_that_comes_late_is_patient_before_it_says_that_nothing_came() {
+    let _watchdog = watchdog!(60);
+    let patience = Duration::from_millis(1);
+    let config = Config::mpmc().patience(patience);
+    let words = config.clone().capacity(8).anonymous::<u64>().unwrap();
+    let (mut stopped, mut other) = (words.producer().unwrap(), words.producer().unwrap());
+    let mut rx = words.consumer().unwrap();
+    let mut claim = stopped.claim().unwrap();
+    claim.write(2);
+    other.try_send(1).unwrap();
+    assert_eq!(rx.recv_deadline(long_ago()), Ok(1));
+    claim.commit().unwrap();
+    assert_eq!(rx.recv_deadline(long_ago()), Ok(2));
+    assert_eq!(rx.recv_deadline(long_ago()), Err(RecvError::TimedOut));
+
+    let bytes = config.capacity(4096).anonymous::<[u8]>().unwrap();
+    let (mut stopped, mut other) = (bytes.producer().unwrap(), bytes.producer().unwrap());
+    let mut rx = bytes.consumer().unwrap();
+    let claim = stopped.claim(200).unwrap();
+    other.try_send(&[1]).unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(rx.recv_deadline(&mut buffer, long_ago()), Ok(1));
+    drop(claim);
+}
+
+#[test]
+fn a_call_that_comes_late_is_not_patient_for_ever() {
+    let _watchdog = watchdog!(60);
+    let ring = patient(8).anonymous::<u64>().unwrap();
+    let (mut stopped, mut other) = (ring.producer().unwrap(), ring.producer().unwrap());
+    let mut rx = ring.consumer().unwrap();
+    let claim = stopped.claim().unwrap();
+    other.try_send(1).unwrap();
+    assert_eq!(rx.recv_deadline(long_ago()), Err(RecvError::TimedOut));
+    drop(claim);
+    assert_eq!(rx.recv_deadline(long_ago()), Ok(1));
+}
+
 #[test]
 fn a_batch_that_has_something_does_not_stay_behind_an_unfinished_claim() {
     let _watchdog = watchdog!(120);

@@ -24,6 +24,14 @@ impl When {
         Self::Until(deadline.into())
     }
 
+    /// The same, its time running from now on.
+    pub(super) fn begun(self) -> Self {
+        match self {
+            Self::Within(timeout) => Self::Until(Deadline::after(timeout)),
+            Self::Now | Self::Besides | Self::Until(_) => self,
+        }
+    }
+
     /// `None` for a call that does not wait.
     pub(super) fn deadline(self) -> Option<Deadline> {
         match self {

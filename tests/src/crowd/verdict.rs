@@ -313,8 +313,7 @@ impl Judge<'_> {
     }
 
     /// The send that was under way when a call's deadline passed and may have its place before a message sent at that moment: of a call that went on for long
-    /// after its deadline, and so was kept from running. Such a call may leave a message behind the claim of somebody living; whether it was so can't be told
-    /// from the notes, so it is a fault all the same.
+    /// after its deadline, and so was kept from running. Such a call is patient before it gives up, so it is a fault all the same: this only tells where to look.
     fn in_its_way(&self, look: VainLook, sent_ns: u64) -> Option<Id> {
         let took_ns = look.ended_ns - look.begun_ns;
         if look.timeout_ns == 0 || took_ns <= look.timeout_ns + OVERRUN_NS {

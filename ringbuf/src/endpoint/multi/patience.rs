@@ -18,7 +18,7 @@ const ASK_EVERY_NS: u64 = 2_000;
 /// What writing a byte of a long claim may take.
 const NS_PER_BYTE: u64 = 1;
 
-/// Looks at blocked heads that a call whose time is up takes at most, until somebody is asked who blocks them. It takes some microseconds, unless others move the
+/// Looks at blocked heads that a call in a hurry takes at most, until somebody is asked who blocks them. It takes some microseconds, unless others move the
 /// head on meanwhile.
 pub(super) const LOOKS_UNASKED_MAX: u32 = 1 << 14;
 

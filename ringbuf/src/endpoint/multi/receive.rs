@@ -6,7 +6,6 @@ use shm_semaphore::{Deadline, Pollable};
 
 use super::behind::{Behind, CELLS_PER_LOOK};
 use super::core::{Endpoint, Party, Stop};
-use super::patience::LOOKS_UNASKED_MAX;
 use crate::endpoint::when::When;
 use crate::error::{Corruption, Error, RecvError};
 use crate::protocol::ends::End;
@@ -23,9 +22,6 @@ use crate::wait::Wait;
 const ROUNDS_MAX: usize = 1 << 12;
 /// From one search for what the dead had taken to the next, while the living may have some of it.
 const SEARCH_EVERY_NS: u64 = 20_000_000;
-
-/// Looks that a call which does not wait takes behind an unfinished claim at most: some 100 ms.
-const LOOKS_BEHIND_MAX: u64 = 1 << 20;
 
 /// What is known of messages that were taken and not released.
 #[derive(Debug)]
@@ -114,16 +110,10 @@ impl<C: InSegment> Receiver<C> {
             return Ok(kept);
         }
         self.forget_held();
+        let when = when.begun();
         let mut found = self.wait(when);
-        let mut behind = Behind::with_looks(match when {
-            When::Now => LOOKS_BEHIND_MAX,
-            When::Besides | When::Within(_) | When::Until(_) => LOOKS_UNASKED_MAX.into(),
-        });
-        while matches!(found, Ok(None)) && self.stays_behind(&mut behind, when) {
-            shm_semaphore::sync::spin_loop();
-            let looks = self.leftovers.looks;
-            found = self.wait(When::Now);
-            behind.spend(self.leftovers.looks.wrapping_sub(looks));
+        if matches!(found, Ok(None)) {
+            found = self.wait_behind(when);
         }
         match found {
             Ok(Some(taken)) => {
@@ -157,12 +147,32 @@ impl<C: InSegment> Receiver<C> {
         Ok(taken)
     }
 
-    /// Whether a call whose time is up goes on: what was committed behind an unfinished claim is there, and that claim has to come to an end first. A call
-    /// with a deadline or with something in hand stays only until it is clear whether somebody living has made the claim.
-    fn stays_behind(&self, behind: &mut Behind, when: When) -> bool {
-        let party = &self.endpoint.party;
-        let may_stay = matches!(when, When::Now) || party.patience.is_unasked();
-        may_stay && behind.has_message(&party.member)
+    /// The end of a call whose time is up. It goes on behind an unfinished claim if something was committed there: that is in the ring, but the claim has to
+    /// come to an end first. A call that has something in hand, or a deadline and is not late, stays only until it is clear whether somebody living has made
+    /// the claim.
+    fn wait_behind(&mut self, when: When) -> Result<Option<Taken>, Stop> {
+        let mut behind = match when.deadline() {
+            Some(deadline) => {
+                let now_ns = Deadline::now().as_monotonic_ns();
+                Behind::late_by_ns(now_ns.saturating_sub(deadline.as_monotonic_ns()))
+            }
+            None if matches!(when, When::Now) => Behind::patient(),
+            None => Behind::hurried(),
+        };
+        loop {
+            let party = &self.endpoint.party;
+            let may_stay = behind.is_patient() || party.patience.is_unasked();
+            if !may_stay || !behind.has_message(&party.member) {
+                return Ok(None);
+            }
+            shm_semaphore::sync::spin_loop();
+            let looks = self.leftovers.looks;
+            let found = self.wait(When::Now);
+            if !matches!(found, Ok(None)) {
+                return found;
+            }
+            behind.spend(self.leftovers.looks.wrapping_sub(looks));
+        }
     }
 
     /// A guard was forgotten: its message is another one's from the next intent on.
@@ -240,7 +250,7 @@ impl<C: InSegment> Receiver<C> {
         let party = &self.endpoint.party;
         self.kept.is_none()
             && party.member.ready_at(party.member.head()).is_none()
-            && !Behind::with_looks(1).has_message(&party.member)
+            && !Behind::once().has_message(&party.member)
     }
 
     /// Arms the descriptor unless a message is there, or an end is to be told.
