@@ -30,10 +30,19 @@ pub(super) struct Leftover {
 
 impl Leftover {
     fn file(path: &Path, why: &str, is_sure: bool) -> Self {
+        Self::at(path, why, |path| Step::Remove { path, is_sure })
+    }
+
+    /// Such as a program of the user's may have for a link.
+    fn folder(path: &Path, why: &str) -> Self {
+        Self::at(path, why, |path| Step::RemoveFolder { path })
+    }
+
+    fn at(path: &Path, why: &str, step: impl FnOnce(String) -> Step) -> Self {
         let path = path.display().to_string();
         Self {
             shown: format!("{} ({why})", path.escape_debug()),
-            step: Step::Remove { path, is_sure },
+            step: step(path),
         }
     }
 }
@@ -72,8 +81,14 @@ pub(super) fn finding(
 fn of_the_dead(folder: &Path, is_alive: impl Fn(u32) -> bool) -> io::Result<Vec<Leftover>> {
     let dead = |name: String| {
         let pid = maker_of(&name).filter(|pid| !is_alive(*pid))?;
+        let path = folder.join(name);
         let why = format!("its maker, process {pid}, is dead");
-        Some(Leftover::file(&folder.join(name), &why, true))
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+        Some(if is_folder {
+            Leftover::folder(&path, &why)
+        } else {
+            Leftover::file(&path, &why, true)
+        })
     };
     Ok(names_in(folder)?.into_iter().filter_map(dead).collect())
 }
@@ -142,7 +157,7 @@ pub(super) fn posix_queues(
     })
 }
 
-/// FIFOs, sockets and files of ours in the directory for temporary files.
+/// FIFOs, sockets, files and folders of ours in the directory for temporary files.
 pub(super) fn temporary_files(
     folder: &Path,
     is_alive: impl Fn(u32) -> bool,
@@ -153,6 +168,8 @@ pub(super) fn temporary_files(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
     use shm_ringbuf::Config;
@@ -191,6 +208,22 @@ mod tests {
             let path = root.path(folder).join(DEAD);
             assert_eq!(steps, [removal(&path, true)], "{folder}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_a_dead_maker_is_removed_as_one_but_not_a_link() {
+        let machine = Machine::with(&[("/tmp/bench-harness-4000002-0-0123abcd/fifo", "")]);
+        let tmp = machine.root().path("/tmp");
+        symlink("/", tmp.join(DEAD)).unwrap();
+        let found = temporary_files(&tmp, is_alive).unwrap();
+        let mut steps: Vec<Step> = found.into_iter().map(|left| left.step).collect();
+        steps.sort_by_key(|step| matches!(step, Step::RemoveFolder { .. }));
+        let folder = tmp.join("bench-harness-4000002-0-0123abcd");
+        let path = folder.to_str().unwrap().to_owned();
+        assert_eq!(
+            steps,
+            [removal(&tmp.join(DEAD), true), Step::RemoveFolder { path }]
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) enum Step {
         /// Nobody can miss it. Otherwise it goes only if whoever runs the script says `--all`.
         is_sure: bool,
     },
+    /// Remove a folder of a dead maker with all that is in it.
+    RemoveFolder { path: String },
     /// Remove an object of System V.
     RemoveIpc {
         kind: IpcKind,
@@ -99,6 +101,15 @@ remove() {
     fi
 }
 
+# remove_folder PATH: what is in it goes too, but nothing that a link points to.
+remove_folder() {
+    if [ -L \"$1\" ]; then
+        printf 'skipped: %s is a link now\\n' \"$1\" >&2
+    elif [ -d \"$1\" ]; then
+        rm -rf --one-file-system -- \"$1\" && printf 'removed %s\\n' \"$1\"
+    fi
+}
+
 # remove_ipc -q|-s|-m ID: only what is still there.
 remove_ipc() {
     if ipcs \"$1\" -i \"$2\" > /dev/null 2>&1; then
@@ -151,7 +162,9 @@ fn write_step(step: &Step, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "set_value {} {}", quoted(file), quoted(value))
         }
         // Whoever reads the script must see what it does, whatever a terminal makes of the name.
-        Step::Remove { path, .. } if path.chars().any(char::is_control) => {
+        Step::Remove { path, .. } | Step::RemoveFolder { path }
+            if path.chars().any(char::is_control) =>
+        {
             let shown = comment(path);
             writeln!(
                 out,
@@ -161,6 +174,7 @@ fn write_step(step: &Step, out: &mut impl Write) -> io::Result<()> {
         Step::Remove { path, is_sure } => {
             writeln!(out, "{}remove {}", perhaps(*is_sure), quoted(path))
         }
+        Step::RemoveFolder { path } => writeln!(out, "remove_folder {}", quoted(path)),
         Step::RemoveIpc { kind, id, is_sure } => {
             writeln!(
                 out,
@@ -188,6 +202,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::process::{Command, Stdio};
 
     use super::super::facts::fake::Machine;
@@ -265,6 +280,21 @@ mod tests {
         let mut command = Command::new("sh");
         assert!(command.arg(file).arg("--all").status().unwrap().success());
         assert_eq!(left(), [false, false, true]);
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it_and_nothing_behind_a_link() {
+        let machine = Machine::with(&[("/folder/deep/file", ""), ("/kept/file", "")]);
+        let path = |name| machine.root().path(name);
+        symlink(path("/kept"), path("/folder/link")).unwrap();
+        symlink(path("/kept"), path("/replaced")).unwrap();
+        let step = |name| Step::RemoveFolder {
+            path: path(name).to_str().unwrap().to_owned(),
+        };
+        let text = script(vec![step("/folder"), step("/replaced"), step("/missing")]);
+        assert!(sh("-c", &text), "{text}");
+        assert!(!path("/folder").exists());
+        assert!(path("/replaced").exists() && path("/kept/file").exists());
     }
 
     #[test]

@@ -20,13 +20,15 @@ pub fn prefix() -> String {
     format!("{PREFIX}{}-", std::process::id())
 }
 
-/// The process that made this name, if it is one of [`unique`].
+/// The process that made this name, if it is one of [`unique`], or begins with one as those that programs of the user's give.
 pub fn maker_of(name: &str) -> Option<u32> {
-    let mut parts = name.strip_prefix(PREFIX)?.split('-');
-    let (pid, count, random) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = random.len() == 8 && random.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
+    let (pid, count, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    let (random, more) = rest.split_at_checked(8)?;
+    let is_hex = random.bytes().all(|b| b.is_ascii_hexdigit());
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let is_ours = is_hex && is_number(pid) && is_number(count) && parts.next().is_none();
+    let is_whole = !more.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let is_ours = is_hex && is_number(pid) && is_number(count) && is_whole;
     pid.parse().ok().filter(|_| is_ours)
 }
 
@@ -51,12 +53,17 @@ mod tests {
     fn a_name_tells_its_maker_and_nothing_else_does() {
         assert_eq!(maker_of(&unique()), Some(std::process::id()));
         assert_eq!(maker_of("bench-harness-17-0-0123abcd"), Some(17));
+        for of_a_program in [".ring", "-1", "_data"] {
+            let name = format!("bench-harness-17-0-0123abcd{of_a_program}");
+            assert_eq!(maker_of(&name), Some(17), "{name}");
+        }
         for other in [
             "bench-harness",
             "bench-harness-17",
             "bench-harness-x-0-0123abcd",
             "bench-harness-17--0123abcd",
-            "bench-harness-17-0-0123abcd-1",
+            "bench-harness-17-0-0123abcde",
+            "bench-harness-17-0-0123abc",
             "bench-harness-17-0-0123abc/",
             "my-bench-harness-17-0-0123abcd",
         ] {
