@@ -5,6 +5,7 @@ mod program;
 mod support;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use program::{altered, honest, is_refused, measure, python, temporary_folder};
-use support::{await_marked, harness, is_clean, run};
+use support::{Running, await_marked, harness, is_clean, run};
 
 #[test]
 fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
@@ -108,11 +109,11 @@ fn who_leaves_the_group_is_found_by_its_mark() {
     assert_eq!(code, 0, "{stderr}{row:#}");
 }
 
-#[test]
-fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
-    let mark = format!("interrupted-program-{}", std::process::id());
+/// A run of the example that would last long, in the middle; its mark, and its directory for temporary files.
+fn started(name: &str) -> (Running, String, PathBuf) {
+    let mark = format!("{name}-program-{}", std::process::id());
     let external = format!("honest={}", honest().display());
-    let folder = temporary_folder("interrupted");
+    let folder = temporary_folder(name);
     let args = [
         "run",
         "--external",
@@ -122,19 +123,53 @@ fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
         "--workload",
         "logs",
     ];
-    let mut child = harness(&[&args[..], &["--rounds", "1000", "--duration", "300ms"]].concat())
+    let child = harness(&[&args[..], &["--rounds", "1000", "--duration", "300ms"]].concat())
         .env("BENCH_HARNESS_TEST_MARK", &mark)
         .env("TMPDIR", &folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Running::of(child);
     // The coordinator, the measured processes, and the program on each side.
     await_marked(&mark, 5);
+    (child, mark, folder)
+}
+
+#[test]
+fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
+    let (mut child, mark, folder) = started("interrupted");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     await_marked(&mark, 0);
     fs::remove_dir(&folder).unwrap();
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_in_the_script_of_doctor() {
+    let (mut child, mark, folder) = started("killed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    await_marked(&mark, 0);
+    let doctor = harness(&["doctor", "--fix-script"])
+        .env("TMPDIR", &folder)
+        .output();
+    let script = String::from_utf8(doctor.unwrap().stdout).unwrap();
+    let left: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(left.iter().any(|path| path.is_dir()), "{left:?}");
+    for path in left {
+        let verb = if path.is_dir() {
+            "remove_folder"
+        } else {
+            "remove"
+        };
+        let line = format!("\n{verb} '{}'\n", path.display());
+        assert!(script.contains(&line), "{line}{script}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -3,22 +3,15 @@
 #[allow(dead_code, reason = "its program is run as one")]
 #[path = "../examples/packet_pipe.rs"]
 mod packet_pipe;
+mod support;
 
 use std::process::Command;
 
 use serde_json::Value;
 
-fn example() -> Command {
-    let here = std::env::current_exe().unwrap();
-    let folder = here.parent().unwrap();
-    let path = folder.with_file_name("examples/packet_pipe");
-    assert!(
-        path.exists(),
-        "{} is missing; `cargo build --examples` makes it",
-        path.display()
-    );
+fn program() -> Command {
     let mut command = Command::new("timeout");
-    command.arg("100").arg(path);
+    command.arg("100").arg(support::example("packet_pipe"));
     command
 }
 
@@ -26,7 +19,7 @@ fn example() -> Command {
 fn a_program_of_ones_own_measures_its_contender_beside_the_others() {
     let args =
         "run --output json --rounds 2 --duration 1ms --contender packet-pipe --contender pipe";
-    let output = example().args(args.split(' ')).output().unwrap();
+    let output = program().args(args.split(' ')).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -41,7 +34,7 @@ fn a_program_of_ones_own_measures_its_contender_beside_the_others() {
 #[test]
 fn its_limit_is_told_as_that_of_any_other() {
     let args = "run --output json --rounds 2 --duration 1ms --contender packet-pipe --size 4096";
-    let output = example().args(args.split(' ')).output().unwrap();
+    let output = program().args(args.split(' ')).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let row = &report["results"][0];
     assert_eq!(row["status"], "unavailable", "{row:#}");

@@ -5,9 +5,11 @@ use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use escargot::CargoBuild;
 use serde_json::Value;
 
 /// Windows as short as they go: only the report is looked at.
@@ -17,6 +19,19 @@ pub fn harness(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench-harness"));
     command.args(args).stdin(Stdio::null());
     command
+}
+
+/// The program of an example, built if it is not there or of older sources: a test program that is run by itself is built without them.
+pub fn example(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock();
+    let build = CargoBuild::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .args(["--locked"])
+        .example(name)
+        .current_release();
+    let run = build.run().unwrap_or_else(|error| panic!("{error}"));
+    run.path().to_owned()
 }
 
 pub fn run(args: &[&str]) -> Output {

@@ -8,21 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{TINY, count_marked, harness, row, temporary_file};
+use crate::support::{TINY, count_marked, example, harness, row, temporary_file};
 
-/// The example, which is built together with the tests.
+/// The example.
 pub fn honest() -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here
-        .parent()
-        .unwrap()
-        .with_file_name("examples/external_fifo");
-    assert!(
-        path.exists(),
-        "{} is missing; `cargo build --examples` makes it",
-        path.display()
-    );
-    path
+    example("external_fifo")
 }
 
 /// The example with what it says going through `sed`.
