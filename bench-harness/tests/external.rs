@@ -7,8 +7,11 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -148,6 +151,20 @@ fn an_interrupted_run_ends_the_programs_and_removes_their_directories() {
 #[test]
 fn what_a_killed_run_leaves_is_in_the_script_of_doctor() {
     let (mut child, mark, folder) = started("killed");
+    let coordinator = Pid::from_raw(child.id().cast_signed());
+    let has_place = || fs::read_dir(&folder).unwrap().count() > 0;
+    // Between two sessions there is nothing to leave. While it is stopped none ends.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        kill(coordinator, Signal::SIGSTOP).unwrap();
+        waitpid(coordinator, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        if has_place() {
+            break;
+        }
+        kill(coordinator, Signal::SIGCONT).unwrap();
+        assert!(Instant::now() < deadline, "no session has begun");
+        thread::sleep(Duration::from_millis(2));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     await_marked(&mark, 0);

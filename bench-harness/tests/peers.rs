@@ -242,12 +242,16 @@ fn in_the_middle(folder: &Folder, name: &str) -> (Running, String) {
     let args: Vec<&str> = args.split(' ').collect();
     let child = start(folder, &mark, &args);
     let deadline = Instant::now() + WATCHDOG;
-    // The two measured processes have joined when a link has its memory.
-    while count_marked(&mark) != 3 || shared_memory_of(child.id()).is_empty() {
+    // The two measured processes have joined when a link has its memory. A session may end between two looks, so all of it is looked at again.
+    let is_measured = || {
+        count_marked(&mark) == 3
+            && !shared_memory_of(child.id()).is_empty()
+            && !folder.names().is_empty()
+    };
+    while !is_measured() {
         assert!(Instant::now() < deadline, "nobody is measured");
         thread::sleep(Duration::from_millis(2));
     }
-    assert!(!folder.names().is_empty());
     (child, mark)
 }
 
