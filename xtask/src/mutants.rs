@@ -1,9 +1,13 @@
 //! The proof that the models see the orderings: every tagged operation is weakened in turn, in a copy of the workspace, and
 //! one of the models in its row of the ledger must fail on it. So must the models of each planted fault.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::faults;
@@ -37,33 +41,27 @@ enum Verdict {
 /// Lists the mutants that no model caught, and what could not be tried.
 pub fn run(edge: Option<&str>) -> Result<(), Failure> {
     let root = workspace();
-    let copy = root.join("target/mutants/workspace");
     let (rows, wrong) = edges::ledger(LEDGER, &read(&root.join(LEDGER))?);
     if let Some(wrong) = wrong.first() {
         return Err(Failure::new(wrong.to_string()));
     }
-    make_copy(&root, &copy)?;
     let wanted = |name: &str| edge.is_none_or(|part| name.contains(part));
     let rows: Vec<Row> = rows.into_iter().filter(|row| wanted(&row.edge)).collect();
-    for row in &rows {
-        for model in &row.models {
-            if run_model(&copy, model)? != Verdict::Passed {
-                let message = format!("{}::{} fails as it is, unweakened", model.0, model.1);
-                return Err(Failure::new(message));
-            }
-        }
+    let models: BTreeSet<&Model> = rows.iter().flat_map(|row| &row.models).collect();
+    let models: Vec<&Model> = models.into_iter().collect();
+    let candidates = candidates(&root, &rows, &wanted)?;
+    let workshops = workshops(&root)?;
+    let unsound = in_all(&workshops, &models, |workshop, model| {
+        let passes = workshop.run_model(model)? == Verdict::Passed;
+        Ok((!passes).then(|| format!("{}::{} fails as it is, unweakened", model.0, model.1)))
+    })?;
+    if let Some(unsound) = unsound.into_iter().next() {
+        return Err(Failure::new(unsound));
     }
-    let mut survivors = Vec::new();
-    for candidate in candidates(&root, &rows, &wanted)? {
-        let path = &candidate.path;
-        let source = read(&root.join(path))?;
-        fs::write(copy.join(path), &candidate.source).map_err(|error| io(path, &error))?;
-        let caught = try_candidate(&copy, &candidate);
-        fs::write(copy.join(path), &source).map_err(|error| io(path, &error))?;
-        if !caught? {
-            survivors.push(candidate.title);
-        }
-    }
+    let survivors = in_all(&workshops, &candidates, |workshop, candidate| {
+        let is_caught = workshop.try_candidate(&root, candidate)?;
+        Ok((!is_caught).then(|| candidate.title.clone()))
+    })?;
     if survivors.is_empty() {
         eprintln!("\n==> every mutant was caught");
         return Ok(());
@@ -83,12 +81,15 @@ fn describe(mutant: &Mutant) -> String {
     )
 }
 
+/// A file of models, and one in it.
+type Model = (String, String);
+
 /// A changed source that a model must fail on.
 struct Candidate {
     title: String,
     path: String,
     source: String,
-    models: Vec<(String, String)>,
+    models: Vec<Model>,
 }
 
 /// The weakened orderings of the rows, and the planted faults whose models or descriptions are wanted.
@@ -130,72 +131,137 @@ fn candidates(
     Ok(candidates)
 }
 
-/// Whether one of its models fails on the candidate that stands in the copy.
-fn try_candidate(copy: &Path, candidate: &Candidate) -> Result<bool, Failure> {
-    eprintln!("\n==> {}", candidate.title);
-    for model in &candidate.models {
-        let verdict = run_model(copy, model)?;
-        let (file, function) = model;
-        match verdict {
-            Verdict::Passed => eprintln!("    {file}::{function} does not see it"),
-            Verdict::Failed => eprintln!("    caught by {file}::{function}"),
-            Verdict::Endless => eprintln!("    caught by {file}::{function}, which did not end"),
-        }
-        if verdict != Verdict::Passed {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// A copy of the workspace, with a build of its own: one for each processor.
+struct Workshop {
+    copy: PathBuf,
+    build: PathBuf,
 }
 
-/// Builds and runs one model in the copy.
-fn run_model(copy: &Path, (file, function): &(String, String)) -> Result<Verdict, Failure> {
-    let member = MEMBERS
-        .iter()
-        .find(|(folder, _)| copy.join(folder).join("tests").join(file).exists());
-    let Some((_, package)) = member else {
-        return Err(Failure::new(format!("no member has a model file {file}")));
+fn workshops(root: &Path) -> Result<Vec<Workshop>, Failure> {
+    let count = thread::available_parallelism().map_or(1, NonZero::get);
+    let make = |number: usize| {
+        let folder = root.join(format!("target/mutants/{number}"));
+        let copy = folder.join("workspace");
+        make_copy(root, &copy)?;
+        let build = folder.join("build");
+        Ok(Workshop { copy, build })
     };
-    let target = file.trim_end_matches(".rs");
-    let command = || {
-        let mut command = cargo();
-        command.current_dir(copy).env("RUSTFLAGS", loom_flags());
-        command.env("CARGO_TARGET_DIR", workspace().join("target/mutants/build"));
-        command.args([
-            "test",
-            "--quiet",
-            "--release",
-            "-p",
-            package,
-            "--test",
-            target,
-        ]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
+    (0..count).map(make).collect()
+}
+
+/// Does the work on all items, each in the workshop that is free next, and collects what it says. The first failure ends it.
+fn in_all<T: Sync, R: Send>(
+    workshops: &[Workshop],
+    items: &[T],
+    work: impl Fn(&Workshop, &T) -> Result<Option<R>, Failure> + Sync,
+) -> Result<Vec<R>, Failure> {
+    let next = AtomicUsize::new(0);
+    let in_one = |workshop: &Workshop| {
+        let mut said = Vec::new();
+        // Relaxed: whoever joins the threads sees what they did; here each only has to get another number.
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = work(workshop, item).inspect_err(|_| {
+                // Relaxed: as above; the others stop as soon as they see it.
+                next.store(items.len(), Ordering::Relaxed);
+            });
+            said.extend(result?);
+        }
+        Ok(said)
     };
-    // What does not compile is no weaker protocol.
-    let built = command().arg("--no-run").stderr(Stdio::inherit()).status();
-    if !built.is_ok_and(|status| status.success()) {
-        return Err(Failure::new(format!(
-            "{target} does not compile in {}",
-            copy.display()
-        )));
+    let mut said = Vec::new();
+    thread::scope(|scope| {
+        let start = |workshop| scope.spawn(move || in_one(workshop));
+        let threads: Vec<_> = workshops.iter().map(start).collect();
+        for thread in threads {
+            let result = thread.join().map_err(|_| Failure::new("a thread panicked"));
+            said.extend(result??);
+        }
+        Ok(said)
+    })
+}
+
+impl Workshop {
+    /// Whether one of its models fails on the candidate.
+    fn try_candidate(&self, root: &Path, candidate: &Candidate) -> Result<bool, Failure> {
+        let path = self.copy.join(&candidate.path);
+        fs::write(&path, &candidate.source).map_err(|error| io(&candidate.path, &error))?;
+        let tried = self.try_models(candidate);
+        let source = read(&root.join(&candidate.path))?;
+        fs::write(&path, source).map_err(|error| io(&candidate.path, &error))?;
+        tried
     }
-    // A name that matches no test would pass, whatever is wrong.
-    let listed = command()
-        .args(["--", "--exact", function, "--list"])
-        .stdout(Stdio::piped())
-        .output();
-    let expected = format!("{function}: test");
-    if !listed.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).contains(&expected)) {
-        return Err(Failure::new(format!("{target} has no test {function}")));
+
+    fn try_models(&self, candidate: &Candidate) -> Result<bool, Failure> {
+        let mut report = vec![format!("\n==> {}", candidate.title)];
+        let mut is_caught = false;
+        for model in &candidate.models {
+            let verdict = self.run_model(model)?;
+            is_caught = verdict != Verdict::Passed;
+            let (file, function) = model;
+            report.push(match verdict {
+                Verdict::Passed => format!("    {file}::{function} does not see it"),
+                Verdict::Failed => format!("    caught by {file}::{function}"),
+                Verdict::Endless => format!("    caught by {file}::{function}, which did not end"),
+            });
+            if is_caught {
+                break;
+            }
+        }
+        // In one piece, since others report too.
+        eprintln!("{}", report.join("\n"));
+        Ok(is_caught)
     }
-    let mut run = command();
-    run.args(["--", "--exact", function]);
-    wait(&mut run)
+
+    /// Builds and runs one model.
+    fn run_model(&self, (file, function): &Model) -> Result<Verdict, Failure> {
+        let copy = &self.copy;
+        let member = MEMBERS
+            .iter()
+            .find(|(folder, _)| copy.join(folder).join("tests").join(file).exists());
+        let Some((_, package)) = member else {
+            return Err(Failure::new(format!("no member has a model file {file}")));
+        };
+        let target = file.trim_end_matches(".rs");
+        let command = || {
+            let mut command = cargo();
+            command.current_dir(copy).env("RUSTFLAGS", loom_flags());
+            command.env("CARGO_TARGET_DIR", &self.build);
+            command.args([
+                "test",
+                "--quiet",
+                "--release",
+                "-p",
+                package,
+                "--test",
+                target,
+            ]);
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command
+        };
+        // What does not compile is no weaker protocol.
+        let built = command().arg("--no-run").stderr(Stdio::inherit()).status();
+        if !built.is_ok_and(|status| status.success()) {
+            return Err(Failure::new(format!(
+                "{target} does not compile in {}",
+                copy.display()
+            )));
+        }
+        // A name that matches no test would pass, whatever is wrong.
+        let listed = command()
+            .args(["--", "--exact", function, "--list"])
+            .stdout(Stdio::piped())
+            .output();
+        let expected = format!("{function}: test");
+        if !listed.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).contains(&expected)) {
+            return Err(Failure::new(format!("{target} has no test {function}")));
+        }
+        let mut run = command();
+        run.args(["--", "--exact", function]);
+        wait(&mut run)
+    }
 }
 
 fn wait(command: &mut Command) -> Result<Verdict, Failure> {
