@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use escargot::CargoBuild;
 use serde_json::Value;
@@ -21,17 +21,40 @@ pub fn harness(args: &[&str]) -> Command {
     command
 }
 
-/// The program of an example, built if it is not there or of older sources: a test program that is run by itself is built without them.
+/// The program of an example. It is built if it is missing or older than its source, as a test program that is run by itself is built without it.
 pub fn example(name: &str) -> PathBuf {
-    static BUILDING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = BUILDING.lock();
+    static LOOKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOOKING.lock();
+    let here = std::env::current_exe().unwrap();
+    let folder = here.parent().unwrap().with_file_name("examples");
+    let built_at = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let path = folder.join(name);
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let changed_at = ["src", "examples"].map(|part| newest_below(&package.join(part)));
+    if built_at(&path) >= changed_at.into_iter().max() {
+        return path;
+    }
     let build = CargoBuild::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .manifest_path(package.join("Cargo.toml"))
         .args(["--locked"])
         .example(name)
         .current_release();
-    let run = build.run().unwrap_or_else(|error| panic!("{error}"));
-    run.path().to_owned()
+    let built = build.run().unwrap_or_else(|error| panic!("{error}"));
+    built.path().to_owned()
+}
+
+/// When a file below this folder was changed last.
+fn newest_below(folder: &Path) -> SystemTime {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let changed_at = entries.map(|entry| {
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            newest_below(&entry.path())
+        } else {
+            metadata.modified().unwrap()
+        }
+    });
+    changed_at.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 pub fn run(args: &[&str]) -> Output {
