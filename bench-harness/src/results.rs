@@ -89,10 +89,11 @@ impl Row {
         median(&shares)
     }
 
-    /// Whether it missed the rate that was asked for by more than a hundredth.
+    /// Whether it missed the rate that was asked for by more than a hundredth, or was not asked to keep it since it had missed a lower one.
     pub fn is_saturated(&self) -> bool {
         const SHARE_MAX: f64 = 0.01;
-        self.share_behind().is_some_and(|share| share > SHARE_MAX)
+        let is_behind = self.share_behind().is_some_and(|share| share > SHARE_MAX);
+        is_behind || self.status == Status::Saturated
     }
 
     /// Whether it is certain to be saturated: it missed the rate by more than a tenth in every window that nobody disturbed, and these are two at

@@ -95,16 +95,17 @@ impl Recorder {
     }
 
     /// The curve from the shortest to the longest time: shares of all times, and the time within which they lie. The shares come
-    /// nearer to one in equal steps of the logarithm of what is left, and end where less than one sample would be left.
+    /// nearer to one in equal steps of the logarithm of what is left, and end where too few samples are left to tell a percentile.
     pub fn curve(&self) -> Vec<(f64, u64)> {
         const STEPS_PER_DECADE: i32 = 10;
         // More samples than a hundred years have nanoseconds.
         const STEPS_MAX: i32 = 20 * STEPS_PER_DECADE;
-        let samples = self.histogram.len() as f64;
+        let samples = self.histogram.len();
         (0..=STEPS_MAX)
             .map(|step| 10_f64.powf(f64::from(-step) / f64::from(STEPS_PER_DECADE)))
-            .take_while(|left| left * samples >= 1.0)
-            .map(|left| (1.0 - left, self.histogram.value_at_quantile(1.0 - left)))
+            .map(|left| 1.0 - left)
+            .take_while(|&share| has_enough_beyond(samples, share))
+            .map(|share| (share, self.histogram.value_at_quantile(share)))
             .collect()
     }
 
@@ -139,6 +140,21 @@ fn has_enough_beyond(samples: u64, quantile: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_curve_ends_where_too_few_samples_are_left() {
+        let curve = |samples: u64| {
+            let mut recorder = Recorder::default();
+            (1..=samples).for_each(|ns| recorder.record(ns));
+            recorder.curve()
+        };
+        assert_eq!(curve(9), []);
+        let last = |samples| curve(samples).last().map(|&(share, _)| share);
+        for (samples, share) in [(10, 0.0), (100, 0.9), (10_000, 0.999), (99_999, 0.9998)] {
+            let last = last(samples).unwrap();
+            assert!((last - share).abs() < 1e-4, "{samples}: {last}");
+        }
+    }
 
     #[test]
     fn a_percentile_needs_ten_samples_beyond_it() {

@@ -385,7 +385,8 @@ impl Figures {
         }
     }
 
-    /// Its windows of a kind, each round's mean: of a round that was repeated, both count.
+    /// Its windows of a kind, each round's mean: of a round that was repeated, both count. Nothing if any of them lacks the figure: those that have it are other
+    /// ones than those that haven't, as the slow ones have fewer samples.
     pub fn series(
         &self,
         kind: WindowKind,
@@ -394,7 +395,7 @@ impl Figures {
         let mut series: Vec<(u32, f64, u32)> = Vec::new();
         for window in self.windows.iter().filter(|window| window.kind == kind) {
             let Some(value) = figure(window) else {
-                continue;
+                return Vec::new();
             };
             match series.iter_mut().find(|(round, ..)| *round == window.round) {
                 Some((_, sum, count)) => {

@@ -5,7 +5,7 @@ use super::document::{
     Versus, WindowFigures, WindowKind,
 };
 use super::relations::{compare_with, noise_of, relative_to};
-use crate::measure::latency::{Latency, Recorder};
+use crate::measure::latency::{Distribution, Latency, Recorder};
 use crate::measure::usage::Usage;
 use crate::results::{Round, Row, Status, Window};
 use crate::stats::noise::Figure;
@@ -134,6 +134,10 @@ fn windows(row: &Row) -> Vec<WindowFigures> {
         let attempt = if previous == Some(round.number) { 2 } else { 1 };
         previous = Some(round.number);
         let mut add = |kind, window: &Option<Window>| {
+            // Of a rate that was not kept they would tell how long the window was.
+            let is_told = kind != WindowKind::Paced || !row.is_saturated();
+            let times = window.as_ref().and_then(|window| window.times.as_ref());
+            let times = times.filter(|_| is_told);
             windows.extend(window.as_ref().map(|window| WindowFigures {
                 kind,
                 round: round.number,
@@ -143,7 +147,7 @@ fn windows(row: &Row) -> Vec<WindowFigures> {
                 count: window.count,
                 elapsed_ns: window.elapsed_ns,
                 ns_each: window.ns_each(),
-                times_ns: window.times.as_ref().map(|times| times.summary),
+                times_ns: times.map(|times| times.summary),
                 sender: window.sender,
                 receiver: window.receiver,
             }));
@@ -187,23 +191,37 @@ fn times(row: &Row, window: impl Fn(&Round) -> Option<&Window>) -> Times {
     let all = row
         .rounds
         .iter()
-        .filter_map(|round| window(round)?.times.as_ref());
-    let all: Vec<_> = all.collect();
+        .filter_map(|round| Some((round.number, window(round)?.times.as_ref()?)));
+    let all: Vec<(u32, &Distribution)> = all.collect();
     if all.is_empty() {
         return Times::default();
     }
+    // The attempts at a round follow each other, and count together as much as another round.
+    let rounds: Vec<_> = all.chunk_by(|one, next| one.0 == next.0).collect();
+    let in_each_round = |of: fn(&Latency) -> Option<u64>| -> Vec<Option<f64>> {
+        let mean = |attempts: &&[(u32, &Distribution)]| {
+            let values = attempts.iter().map(|(_, one)| of(&one.summary));
+            let sum: Option<u64> = values.sum();
+            Some(sum? as f64 / attempts.len() as f64)
+        };
+        rounds.iter().map(mean).collect()
+    };
+    let whole = |ns: f64| ns.round() as u64;
     let mut together = Recorder::default();
     // They were written by this very program a moment ago; if one is broken nothing is told of all.
-    let is_whole = all.iter().all(|one| together.add(&one.histogram).is_ok());
+    let is_whole = all
+        .iter()
+        .all(|(_, one)| together.add(&one.histogram).is_ok());
     let pooled = if is_whole {
         together.summary()
     } else {
         Latency::default()
     };
+    let medians = in_each_round(|one| one.p50).into_iter();
     let mut times = Times {
-        max: all.iter().map(|one| one.summary.max).max(),
-        samples: all.iter().map(|one| one.summary.samples).sum(),
-        rounds: all.iter().map(|one| one.summary.p50).collect(),
+        max: all.iter().map(|(_, one)| one.summary.max).max(),
+        samples: all.iter().map(|(_, one)| one.summary.samples).sum(),
+        rounds: medians.map(|median| median.map(whole)).collect(),
         ..Times::default()
     };
     if is_whole {
@@ -211,8 +229,7 @@ fn times(row: &Row, window: impl Fn(&Round) -> Option<&Window>) -> Times {
         times.histogram = Some(together.distribution().histogram);
     }
     let mut told = |name: &str, of: fn(&Latency) -> Option<u64>| {
-        let of_rounds = all.iter().map(|one| of(&one.summary).map(|ns| ns as f64));
-        let over_rounds = median_of_all(of_rounds).map(|ns| ns.round() as u64);
+        let over_rounds = median_of_all(in_each_round(of)).map(whole);
         over_rounds.or_else(|| {
             let pooled = of(&pooled)?;
             times.pooled.push(name.to_owned());
@@ -285,183 +302,5 @@ fn set_costs(row: &mut Figures) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entry::{Entry, Wanted};
-    use crate::fan::Fan;
-    use crate::measure::latency::Distribution;
-    use crate::stats::Verdict;
-    use crate::transport::registry::find;
-
-    fn window(count: u64, elapsed_ns: u64, p50: Option<u64>) -> Window {
-        let usage = Usage {
-            cpu_ns: 2 * elapsed_ns,
-            voluntary_switches: count,
-            ..Usage::default()
-        };
-        let latency = Latency {
-            p50,
-            max: 9 * elapsed_ns,
-            samples: count,
-            ..Latency::default()
-        };
-        let times = Distribution {
-            summary: latency,
-            histogram: Recorder::default().distribution().histogram,
-        };
-        Window {
-            count,
-            elapsed_ns,
-            sender: usage,
-            times: Some(times),
-            ..Window::default()
-        }
-    }
-
-    /// A row whose rounds have the given times for 10 messages: drained, working, and the median of the round trip.
-    fn row(name: &str, rounds: &[(u64, u64, u64)]) -> Row {
-        let mut row = Row::new(Entry::new(
-            find(name).unwrap(),
-            64,
-            Fan::PAIR,
-            Wanted::default(),
-        ));
-        row.status = Status::Ok;
-        for (index, &(drained, working, p50)) in rounds.iter().enumerate() {
-            row.rounds.push(Round {
-                number: index as u32 + 1,
-                drained: Some(window(10, drained, None)),
-                working: Some(window(10, working, None)),
-                exchanges: Some(window(30, 1_000, Some(p50))),
-                ..Round::default()
-            });
-        }
-        row
-    }
-
-    fn alone(rows: &[Row]) -> Vec<Figures> {
-        figures(rows, None, "pipe/park", 1).0
-    }
-
-    fn assert_close(left: Option<f64>, right: f64) {
-        assert!(
-            left.is_some_and(|left| (left - right).abs() < 1e-9),
-            "{left:?} {right}"
-        );
-    }
-
-    #[test]
-    fn the_slower_regime_is_the_figure_and_both_are_told() {
-        let rows = [row(
-            "limit-memcpy/spin",
-            &[(100, 400, 1), (300, 200, 1), (200, 300, 1)],
-        )];
-        let stream = &alone(&rows)[0].stream;
-        assert_eq!(stream.regime.as_deref(), Some("working"));
-        assert_close(stream.ns_per_message, 30.0);
-        assert_close(stream.drained.ns_per_message, 20.0);
-        assert_eq!(stream.rounds, [40.0, 20.0, 30.0]);
-        assert_close(stream.messages_per_second, 1e9 / 30.0);
-        assert_close(stream.bytes_per_second, 64e9 / 30.0);
-    }
-
-    #[test]
-    fn ratios_are_to_the_limits_of_the_same_round() {
-        let rows = [
-            row("limit-line/spin", &[(10, 10, 100), (10, 10, 300)]),
-            row("limit-memcpy/spin", &[(20, 10, 100), (40, 10, 300)]),
-            row("limit-futex/park", &[(100, 100, 500), (400, 100, 900)]),
-        ];
-        let futex = &alone(&rows)[2];
-        assert_close(futex.ratio_to_limit.round_trip, 4.0);
-        assert_close(futex.ratio_to_limit.stream, 7.5);
-        assert!(futex.ratio_to_pipe.stream.is_none());
-    }
-
-    #[test]
-    fn percentiles_are_medians_and_the_maximum_is_that_of_all_rounds() {
-        let rows = [row(
-            "limit-line/spin",
-            &[(1, 1, 100), (1, 1, 700), (1, 1, 300)],
-        )];
-        let trip = &alone(&rows)[0].round_trip_ns;
-        assert_eq!(
-            (trip.p50, trip.p99, trip.max),
-            (Some(300), None, Some(9_000))
-        );
-        assert_eq!(trip.samples, 90);
-        assert_eq!(trip.rounds, [Some(100), Some(700), Some(300)]);
-    }
-
-    #[test]
-    fn costs_are_for_a_message_and_an_exchange_has_two() {
-        let mut only_trips = row("limit-line/spin", &[(100, 100, 1)]);
-        only_trips.rounds[0].drained = None;
-        only_trips.rounds[0].working = None;
-        let rows = [row("limit-memcpy/spin", &[(100, 100, 1)]), only_trips];
-        let all = alone(&rows);
-        assert_close(all[0].cpu_ns_per_message, 20.0);
-        assert_close(all[0].context_switches_per_message, 1.0);
-        assert_close(all[1].cpu_ns_per_message, 2_000.0 / 60.0);
-    }
-
-    #[test]
-    fn a_row_that_went_wrong_has_no_figures() {
-        let mut wrong = row("limit-line/spin", &[(100, 100, 1)]);
-        wrong.give_up(Status::Failed, "lost".to_owned());
-        let figures = &alone(&[wrong])[0];
-        assert!(figures.stream.ns_per_message.is_none() && figures.round_trip_ns.p50.is_none());
-        assert!(figures.cpu_ns_per_message.is_none() && figures.round_trip_ns.max.is_none());
-        assert_eq!(figures.reason.as_deref(), Some("lost"));
-    }
-
-    #[test]
-    fn a_round_that_was_repeated_counts_with_both() {
-        let mut repeated = row("limit-memcpy/spin", &[(100, 100, 1), (300, 300, 1)]);
-        repeated.rounds[1].number = 1;
-        let figures = &alone(&[repeated])[0];
-        assert_eq!(figures.stream.rounds, [20.0]);
-        let attempts: Vec<u32> = figures.windows.iter().map(|w| w.attempt).collect();
-        assert_eq!(attempts, [1, 1, 1, 2, 2, 2]);
-    }
-
-    #[test]
-    fn what_too_few_samples_of_each_round_tell_all_together_may() {
-        let mut rows = row("limit-line/spin", &[(1, 1, 1), (1, 1, 1)]);
-        for round in &mut rows.rounds {
-            let mut recorder = Recorder::default();
-            (1..=600).for_each(|ns| recorder.record(ns));
-            round.exchanges.as_mut().unwrap().times = Some(recorder.distribution());
-        }
-        let trip = &alone(&[rows])[0].round_trip_ns;
-        assert_eq!(
-            (trip.p50, trip.p99, trip.p99_9),
-            (Some(300), Some(594), None)
-        );
-        assert_eq!(trip.pooled, ["p99"]);
-    }
-
-    #[test]
-    fn a_difference_beyond_the_noise_is_told_and_one_within_is_not() {
-        let series = |base: u64| -> Vec<(u64, u64, u64)> {
-            (0..11)
-                .map(|round| (base + round % 3, base, base))
-                .collect()
-        };
-        let mut twin = row("ring-spsc/park", &series(500));
-        twin.entry.is_twin = true;
-        let rows = [
-            row("pipe/park", &series(1_000)),
-            row("fifo/park", &series(1_001)),
-            row("ring-spsc/park", &series(500)),
-            twin,
-        ];
-        let (all, noise) = figures(&rows, None, "pipe/park", 1);
-        let verdict = |index: usize| all[index].versus_reference.stream.map(|c| c.verdict);
-        assert_eq!(verdict(0), None);
-        assert_eq!(verdict(2), Some(Verdict::Faster));
-        assert_eq!(verdict(3), None);
-        assert_eq!(noise.len(), 2);
-        assert!(noise.iter().all(|noise| noise.holds_its_own));
-    }
-}
+#[path = "figures_tests.rs"]
+mod tests;

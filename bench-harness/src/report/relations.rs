@@ -75,17 +75,20 @@ pub fn compare_with(
         }
         let (own, of_reference) = (series_of(row, figure), series_of(reference, figure));
         let is_measured = !own.is_empty() && !of_reference.is_empty();
-        is_measured.then_some((index, own, of_reference))
+        // Either of them may be the noisy one. Without any pair nobody knows what a difference has to exceed.
+        let guards = [row, reference].map(|row| guard_of(kind_of(row, figure), &floors));
+        let guard = guards.into_iter().flatten().max_by(f64::total_cmp)?;
+        is_measured.then_some((index, own, of_reference, guard))
     });
     let asked: Vec<_> = asked.collect();
     let family: Vec<Question<'_>> = asked
         .iter()
-        .map(|(index, own, of_reference)| Question {
+        .map(|(_, own, of_reference, guard)| Question {
             series: Compared::Paired {
                 numerator: own,
                 denominator: of_reference,
             },
-            floor: guard_of(kind_of(&rows[*index], figure), &floors).unwrap_or(0.0),
+            floor: *guard,
         })
         .collect();
     let answers = compare(&family, seed);

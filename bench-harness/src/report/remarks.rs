@@ -17,6 +17,7 @@ impl Report {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = self.on_verdicts();
         remarks.extend(self.on_noise());
+        remarks.extend(self.on_pooled_percentiles());
         remarks.extend(self.on_disturbances());
         remarks.extend(self.on_plants());
         remarks.extend(self.on_stalls());
@@ -113,6 +114,29 @@ impl Report {
             .into_iter()
             .filter_map(of)
             .collect()
+    }
+
+    /// Which percentiles are no medians over the rounds.
+    fn on_pooled_percentiles(&self) -> Option<String> {
+        let is_pooled = |row: &Figures, name: &str| {
+            let times = [&row.round_trip_ns, &row.paced_ns.times];
+            times
+                .iter()
+                .any(|times| times.pooled.iter().any(|pooled| pooled == name))
+        };
+        let told = ["p50", "p90", "p99", "p99_9", "p99_99"].map(|name| {
+            let rows = self.results.iter().filter(|row| is_pooled(row, name));
+            let count = rows.count();
+            (count > 0).then(|| format!("{} in {count}", name.replace('_', ".")))
+        });
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        (!told.is_empty()).then(|| {
+            format!(
+                "Percentiles are medians over the rounds. Where a round has too few samples for one it is that of all rounds' samples together: {} of {} rows.",
+                told.join(", "),
+                self.results.len()
+            )
+        })
     }
 
     fn on_disturbances(&self) -> Option<String> {
