@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use program::{altered, honest, is_refused_with, measure, measure_by, python};
+use program::{altered, honest, is_refused_with, measure, measure_by, python, temporary_folder};
 use support::{is_clean, temporary_file};
 
 fn command() -> String {
@@ -351,20 +351,27 @@ fn a_planted_stall_shows_in_what_a_program_tells() {
 
 #[test]
 fn the_program_is_told_what_it_must_know() {
-    let heard = temporary_file(&format!("heard-{}", std::process::id()), b"");
+    // A file for each process: two that append to one would mix their lines.
+    let heard = temporary_folder("heard");
     let tee = format!(
-        "sh -c 'sed -u /quit/q | tee -a \"{}\" | \"{}\"'",
+        "sh -c 'sed -u /quit/q | tee \"{}/$$\" | \"{}\"'",
         heard.display(),
         command()
     );
     let (code, row, stderr) = measure("listens-well", &tee, &["--workload", "logs"]);
     assert_eq!(code, 0, "{stderr}{row:#}");
-    let lines = fs::read_to_string(&heard).unwrap();
-    fs::remove_file(heard).unwrap();
-    let lines: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+    let processes: Vec<Vec<Value>> = fs::read_dir(&heard)
+        .unwrap()
+        .map(|file| {
+            let lines = fs::read_to_string(file.unwrap().path()).unwrap();
+            let lines = lines.lines();
+            lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
+        })
         .collect();
+    fs::remove_dir_all(heard).unwrap();
+    let lines: Vec<Value> = processes.concat();
     let of = |verb: &'static str| lines.iter().filter(move |line| line["order"] == verb);
     for line in of("send_at") {
         assert!(line["due"].is_string() && line["start"].is_u64(), "{line}");
@@ -372,13 +379,20 @@ fn the_program_is_told_what_it_must_know() {
     }
     assert!(of("receive_at").all(|line| line["came"].is_string()));
     assert!(of("send_at").count() > 0 && of("send_at").count() == of("receive_at").count());
-    assert!(of("receive").all(|line| line["crc32s"].is_null()));
-    let greeted = |role: &'static str| lines.iter().filter(move |line| line["role"] == role);
-    assert!(greeted("check").all(|line| line["records"].is_null()));
+    // In the check alone each message is asked for.
+    let is_asked_for_each = |line: &Value| line["crc32s"].is_string();
+    assert!(of("receive").all(|line| is_asked_for_each(line) == line["start"].is_null()));
+    for process in &processes {
+        let (hello, orders) = process.split_first().unwrap();
+        let has_records = orders.iter().any(|order| order["start"].is_u64());
+        assert_eq!(hello["records"].is_string(), has_records, "{hello}");
+        assert!(hello["role"] != "check" || !has_records, "{hello}");
+    }
+    // Made-up messages before the windows, and records in them.
     for side in ["left", "right"] {
-        assert!(greeted(side).count() > 0);
-        for line in greeted(side) {
-            assert!(line["records"].is_string() && line["shares_core"].is_boolean());
-        }
+        let greeted = || lines.iter().filter(|line| line["role"] == side);
+        assert!(greeted().all(|line| line["shares_core"].is_boolean()));
+        assert!(greeted().any(|line| line["records"].is_null()));
+        assert!(greeted().any(|line| line["records"].is_string()));
     }
 }

@@ -219,12 +219,14 @@ impl Campaign {
         self
     }
 
-    /// Each contender is checked before its first window, or before all of its sessions if more is to be verified. Of a payload every record
-    /// is compared in the windows themselves.
+    /// Each contender is checked before its first window, or before all of its sessions if more is to be verified.
     fn is_check_due(&self, plan: &Plan, entry: &Entry, round: u32) -> bool {
-        let has_content = entry.contender.has_content() && plan.payload.is_none();
-        let is_known = || self.checked.iter().any(|known| known.has_same_links(entry));
-        has_content && (plan.verify || round == 1 && !is_known())
+        let is_like = |known: &Entry| {
+            let circumstances = |entry: &Entry| (entry.cores, entry.stopped);
+            known.has_same_links(entry) && circumstances(known) == circumstances(entry)
+        };
+        let is_known = || self.checked.iter().any(is_like);
+        entry.contender.has_content() && (plan.verify || round == 1 && !is_known())
     }
 
     /// Where a program of the user's finds the records. They are written when the first one needs them.
@@ -344,6 +346,8 @@ fn check(plan: &Plan, coordinator: &mut Coordinator, entry: &Entry) -> Result<Ta
 /// So many messages that a link of that capacity wraps around at least two and a half times, in bytes.
 fn messages_to_wrap(lengths: Lengths, capacity: usize, more: bool) -> u64 {
     const MESSAGES_MIN: u64 = 1_000;
+    /// So many messages only as long as they are no more than this together: records may be very long.
+    const BYTES_MAX: u64 = 256 << 20;
     let laps_in_halves = if more { 50 } else { 5 };
     let goal = capacity as u64 * lengths.max() as u64 * laps_in_halves / 2;
     let mean = match lengths {
@@ -352,7 +356,8 @@ fn messages_to_wrap(lengths: Lengths, capacity: usize, more: bool) -> u64 {
         Lengths::Varied { max, .. } => (max as u64 / 2).max(1),
     };
     // A tenth more, since lengths that are drawn may fall short of their mean.
-    (goal.div_ceil(mean.max(1)) * 11 / 10).max(MESSAGES_MIN)
+    let to_wrap = goal.div_ceil(mean.max(1)) * 11 / 10;
+    to_wrap.max(MESSAGES_MIN.min(BYTES_MAX / mean.max(1)))
 }
 
 fn run_windows(
@@ -412,6 +417,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn very_long_messages_wrap_around_too_but_are_fewer() {
+        let max = 16 << 20;
+        let lengths = Lengths::Varied {
+            min: 1,
+            max,
+            seed: 3,
+        };
+        assert!(bytes(lengths, 4) >= 4 * max as u64 * 5 / 2);
+        assert!(messages_to_wrap(lengths, 4, false) < 100);
     }
 
     #[test]
