@@ -185,7 +185,7 @@ fn video_frames_last_as_long_as_they_were_recorded() {
         "{window}"
     );
     // So few would not come to the end of the link: made-up messages did before them.
-    assert!(row["integrity"]["sent"].as_u64() >= Some(1_000), "{row:#}");
+    assert!(row["integrity"]["sent"].as_u64() >= Some(300), "{row:#}");
 }
 
 #[test]
