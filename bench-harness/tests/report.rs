@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bench_harness::report::document::{Figures, Report};
+use bench_harness::report::numbers;
 use bench_harness::report::saved;
 use bench_harness::report::schema::schema;
 use bench_harness::report::terminal::{Layout, draw};
@@ -46,6 +47,88 @@ fn every_table_fits_into_eighty_columns() {
             assert!(width <= Some(80), "{}:\n{drawn}", report.command);
         }
     }
+}
+
+/// The same run with twice as many rows, those of a second size. Every figure that a table may show of a row is the row's alone.
+fn of_two_sizes(command: &str) -> Report {
+    let mut report = of_command(command);
+    report.settings.sizes.push(4 << 10);
+    let has_size = |row: &&Figures| row.size_bytes == 64 && row.contender != "limit-line";
+    let others: Vec<Figures> = report.results.iter().filter(has_size).cloned().collect();
+    report.results.extend(others.into_iter().map(|row| Figures {
+        size_bytes: 4 << 10,
+        ..row
+    }));
+    for (index, row) in report.results.iter_mut().enumerate() {
+        let own = 1_000_000 + index as u64;
+        for p50 in [&mut row.round_trip_ns.p50, &mut row.paced_ns.times.p50] {
+            *p50 = p50.map(|_| own);
+        }
+        let rate = &mut row.stream.messages_per_second;
+        *rate = rate.map(|_| own as f64 * 1e8);
+    }
+    report
+}
+
+/// The unique figure of a row, as its table shows it.
+fn own_figure(row: &Figures) -> Option<String> {
+    let p50 = row.round_trip_ns.p50.or(row.paced_ns.times.p50);
+    p50.map(|ns| numbers::ns(Some(ns))).or_else(|| {
+        let rate = row.stream.messages_per_second?;
+        Some(numbers::figure(Some(rate / 1e6)))
+    })
+}
+
+#[test]
+fn every_size_has_its_own_sheets_and_nothing_measured_is_missing() {
+    for (command, per_size) in [("wake", 1), ("curve", 1), ("fan", 1), ("topo", 10)] {
+        let report = of_two_sizes(command);
+        let titles: Vec<String> = report.parts().into_iter().map(|p| p.sheet.title).collect();
+        for size in ["64 B", "4 KiB"] {
+            let named = titles.iter().filter(|title| title.contains(size)).count();
+            assert_eq!(named, per_size, "{command}, {size}: {titles:?}");
+        }
+        let texts = [table(&report, None), report.to_markdown(), report.to_html()];
+        let mut figures: Vec<String> = report.results.iter().filter_map(own_figure).collect();
+        assert!(figures.len() > 40, "{command}");
+        figures.sort_unstable();
+        figures.dedup();
+        for text in texts {
+            for figure in &figures {
+                assert!(text.contains(figure), "{command}, {figure}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_line_of_a_chart_joins_two_sizes() {
+    for (command, points_max) in [("wake", 3), ("curve", 5), ("fan", 4)] {
+        let page = of_two_sizes(command).to_html();
+        for size in ["64 B", "4 KiB"] {
+            let caption =
+                format!("<figcaption>[message] spinning; messages of {size}</figcaption>");
+            assert_eq!(page.matches(&caption).count(), 1, "{command}, {size}");
+        }
+        let lines: Vec<&str> = page.split("<path class=\"line\" d=\"").skip(1).collect();
+        assert!(!lines.is_empty(), "{command}");
+        for line in lines {
+            let path = line.split('"').next().unwrap();
+            let points = path.matches(['M', 'L']).count();
+            assert!(points <= points_max, "{command}: {path}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_shows_what_carries_nothing() {
+    let report = of_command("sweep");
+    let is_it = |row: &&Figures| row.contender == "eventfd";
+    let row = report.results.iter().find(is_it).unwrap();
+    let shown = own_figure(row).unwrap();
+    let table = table(&report, None);
+    let line = table.lines().find(|line| line.starts_with("eventfd"));
+    assert!(line.unwrap().contains(&shown), "{table}");
 }
 
 #[test]
