@@ -6,7 +6,7 @@ mod sample;
 use std::fs;
 use std::path::PathBuf;
 
-use bench_harness::report::document::{Figures, Report};
+use bench_harness::report::document::{Figures, Report, Versus};
 use bench_harness::report::numbers;
 use bench_harness::report::saved;
 use bench_harness::report::schema::schema;
@@ -129,6 +129,46 @@ fn a_sweep_shows_what_carries_nothing() {
     let table = table(&report, None);
     let line = table.lines().find(|line| line.starts_with("eventfd"));
     assert!(line.unwrap().contains(&shown), "{table}");
+}
+
+#[test]
+fn verdicts_are_counted_in_each_section_alone() {
+    let report = sample::run();
+    let remarks = report.remarks();
+    let counted = |section: &str| {
+        let start = format!("Compared with pipe/park, {section}: ");
+        let mut found = remarks.iter().filter_map(|one| one.strip_prefix(&start));
+        let only = found
+            .next()
+            .unwrap_or_else(|| panic!("{section}: {remarks:?}"));
+        assert_eq!(found.next(), None, "{section}");
+        only.split("; ").next().unwrap().to_owned()
+    };
+    assert_eq!(counted("[message] spinning"), "in streams 2 faster");
+    assert_eq!(
+        counted("[message] spinning, then sleeping"),
+        "in streams 1 faster"
+    );
+    assert_eq!(
+        counted("[message] sleeping"),
+        "in streams 3 faster, 1 slower"
+    );
+    assert_eq!(counted("[stream] sleeping"), "in streams 1 faster");
+    assert!(!remarks.iter().any(|one| one.contains("7 faster")));
+}
+
+#[test]
+fn the_legend_says_that_the_reference_stands_across_sections() {
+    for report in sample::all() {
+        let legend = report.legend().join("\n");
+        let told = "The comparison with pipe/park crosses classes and ways of waiting";
+        assert!(legend.contains(told), "{}: {legend}", report.command);
+    }
+    let mut report = sample::run();
+    for row in &mut report.results {
+        row.versus_reference = Versus::default();
+    }
+    assert!(!report.legend().join("\n").contains("crosses classes"));
 }
 
 #[test]

@@ -356,6 +356,13 @@ pub struct WindowFigures {
     pub receiver: Usage,
 }
 
+impl Versus {
+    /// Whether anything was compared.
+    pub fn is_some(&self) -> bool {
+        self.stream.is_some() || self.round_trip.is_some() || self.paced.is_some()
+    }
+}
+
 impl Settings {
     /// Whether more than one process was on a side.
     pub fn has_several(&self) -> bool {

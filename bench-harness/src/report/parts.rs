@@ -138,6 +138,18 @@ impl Report {
                  time of {reference}, and the interval."
             ));
         }
+        if self
+            .results
+            .iter()
+            .any(|row| row.versus_reference.is_some())
+        {
+            let reference = &self.settings.reference;
+            legend.push(format!(
+                "The comparison with {reference} crosses classes and ways of waiting: it tells what a change from {reference} would bring, not who is \
+                 best. A row that spins pays for its time with a core, and one of another class does other work; only rows of one section rank \
+                 beside each other."
+            ));
+        }
         if self.results.iter().any(|row| row.class == Class::Thread) {
             legend.push(LEGEND_OF_THREADS.to_owned());
         }

@@ -2,8 +2,10 @@
 
 use super::document::{Figures, Report, Times, Versus};
 use super::numbers::{figure, percent, time};
+use super::rows::{section_name, sections};
 use crate::stats::noise::{Figure, Waiting};
 use crate::stats::{Comparison, Verdict};
+use crate::transport::{Class, WaitMode};
 
 /// A latency at a fixed rate is called far above the round trip's when it is so many times as long,
 const FAR_ABOVE: f64 = 10.0;
@@ -23,46 +25,20 @@ impl Report {
         remarks
     }
 
-    /// How many are faster and slower than the reference.
+    /// How many are faster and slower than the reference, by section: rows of different ones aren't ranked together.
     fn on_verdicts(&self) -> Vec<String> {
-        type Of = fn(&Versus) -> Option<&Comparison>;
-        let figures: [(&str, Of); 3] = [
-            ("in streams", |versus| versus.stream.as_ref()),
-            ("in round trips", |versus| versus.round_trip.as_ref()),
-            ("at a fixed rate", |versus| versus.paced.as_ref()),
-        ];
-        let of_figure = |(what, of): (&str, Of)| {
-            let all = self
-                .results
-                .iter()
-                .filter_map(|row| of(&row.versus_reference));
-            let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
-            let count = |(verdict, words): (Verdict, &str)| {
-                let count = verdicts.iter().filter(|&&other| other == verdict).count();
-                (count > 0).then(|| format!("{count} {words}"))
-            };
-            let counted: Vec<String> = [
-                (Verdict::Faster, "faster"),
-                (Verdict::Slower, "slower"),
-                (
-                    Verdict::NoDetectableDifference,
-                    "without a detectable difference",
-                ),
-                (Verdict::TooFewRounds, "with too few rounds to tell"),
-            ]
-            .into_iter()
-            .filter_map(count)
-            .collect();
-            (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
-        };
-        let told: Vec<String> = figures.into_iter().filter_map(of_figure).collect();
         let reference = &self.settings.reference;
-        let sentence = format!("Compared with {reference}: {}.", told.join("; "));
-        if told.is_empty() {
-            Vec::new()
-        } else {
-            vec![sentence]
-        }
+        let of_section = |section: (Class, WaitMode)| {
+            let rows = self.results.iter();
+            let rows: Vec<&Figures> = rows
+                .filter(|row| (row.class, row.wait) == section)
+                .collect();
+            let told = verdicts(&rows);
+            let name = section_name(section);
+            (!told.is_empty())
+                .then(|| format!("Compared with {reference}, {name}: {}.", told.join("; ")))
+        };
+        sections().filter_map(of_section).collect()
     }
 
     /// How far equal things differed, and whether that was inside the floor.
@@ -216,6 +192,38 @@ impl Report {
             )
         })
     }
+}
+
+/// How many of those rows are faster and slower than the reference, for each figure.
+fn verdicts(rows: &[&Figures]) -> Vec<String> {
+    type Of = fn(&Versus) -> Option<&Comparison>;
+    let figures: [(&str, Of); 3] = [
+        ("in streams", |versus| versus.stream.as_ref()),
+        ("in round trips", |versus| versus.round_trip.as_ref()),
+        ("at a fixed rate", |versus| versus.paced.as_ref()),
+    ];
+    let of_figure = |(what, of): (&str, Of)| {
+        let all = rows.iter().filter_map(|row| of(&row.versus_reference));
+        let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
+        let count = |(verdict, words): (Verdict, &str)| {
+            let count = verdicts.iter().filter(|&&other| other == verdict).count();
+            (count > 0).then(|| format!("{count} {words}"))
+        };
+        let counted: Vec<String> = [
+            (Verdict::Faster, "faster"),
+            (Verdict::Slower, "slower"),
+            (
+                Verdict::NoDetectableDifference,
+                "without a detectable difference",
+            ),
+            (Verdict::TooFewRounds, "with too few rounds to tell"),
+        ]
+        .into_iter()
+        .filter_map(count)
+        .collect();
+        (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
+    };
+    figures.into_iter().filter_map(of_figure).collect()
 }
 
 /// A percentile at which a row's latency at a fixed rate is far above that of its round trips: how many times, and in words. Of several the one that
