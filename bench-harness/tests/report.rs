@@ -172,6 +172,93 @@ fn the_legend_says_that_the_reference_stands_across_sections() {
 }
 
 #[test]
+fn every_row_has_the_capacity_of_its_link() {
+    let report = sample::run();
+    let line_of = |text: &str, start: &str| {
+        let found = text.lines().find(|line| line.starts_with(start));
+        found
+            .unwrap_or_else(|| panic!("{start}: {text}"))
+            .to_owned()
+    };
+    let wide = table(&report, None);
+    assert!(line_of(&wide, "unix-dgram/park").ends_with(" 278   ok"));
+    assert!(line_of(&wide, "pipe/park").ends_with(" 1,024   ok"));
+    // It has no link.
+    assert!(line_of(&wide, "limit-line/spin").ends_with(" -   ok"));
+    let markdown = report.to_markdown();
+    assert!(markdown.contains("| link capacity | status |"));
+    assert!(line_of(&markdown, "| unix-dgram/park").ends_with("| 278 | ok |"));
+    let mut text = Vec::new();
+    report.write_csv(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for figure in ["capacity,278.0", "capacity_asked,1024.0"] {
+        let told = format!(",ok,,link,,,{figure},messages,");
+        let found = text.lines().filter(|line| line.contains(&told));
+        let of_it = |line: &&str| line.starts_with("run,unix-dgram,");
+        assert_eq!(found.filter(of_it).count(), 1, "{told}");
+    }
+    // Where there is no room it is among the first to go.
+    assert!(table(&report, Some(140)).contains("link capacity. --wide shows all."));
+}
+
+#[test]
+fn results_from_before_capacities_were_asked_for_are_read() {
+    let mut value = serde_json::to_value(sample::run()).unwrap();
+    for row in value["results"].as_array_mut().unwrap() {
+        assert!(
+            row.as_object_mut()
+                .unwrap()
+                .remove("capacity_asked")
+                .is_some()
+        );
+    }
+    let report: Report = serde_json::from_value(value).unwrap();
+    let is_told = |remark: &String| remark.contains("hold fewer messages");
+    assert!(!report.remarks().iter().any(is_told));
+}
+
+#[test]
+fn links_that_hold_fewer_messages_than_asked_for_are_named() {
+    let about = |report: &Report| {
+        let remarks = report.remarks();
+        let mut found = remarks
+            .into_iter()
+            .filter(|one| one.contains("hold fewer messages"));
+        let only = found.next();
+        assert_eq!(found.next(), None);
+        only
+    };
+    let told = about(&sample::run()).unwrap();
+    assert!(told.contains(": unix-dgram/park 278 of 1,024. "), "{told}");
+    assert!(told.starts_with("Streams: ") && told.contains("Round trips don't depend on it."));
+    // With nothing but round trips there is nothing to tell.
+    assert_eq!(about(&of_command("rtt")), None);
+    let mut even = sample::run();
+    for row in &mut even.results {
+        row.capacity = row.capacity.and(row.capacity_asked);
+    }
+    assert_eq!(about(&even), None);
+    // Of many the extremes: one contender holds 10 messages of every size, and all others one too few.
+    let mut many = of_command("sweep");
+    for row in &mut many.results {
+        row.capacity = match row.contender.as_str() {
+            "unix-dgram" => Some(10),
+            _ => row.capacity_asked.map(|asked| asked - 1),
+        };
+    }
+    let told = about(&many).unwrap();
+    assert!(
+        told.contains("from unix-dgram/park, 8 B, 10 of 1,024 to "),
+        "{told}"
+    );
+    assert!(
+        told.contains(", 1,023 of 1,024") && told.contains("60 links"),
+        "{told}"
+    );
+    assert!(told.len() < 400, "{told}");
+}
+
+#[test]
 fn markdown_looks_as_it_should() {
     insta::assert_snapshot!("run_md", sample::run().to_markdown());
 }

@@ -18,7 +18,7 @@ pub struct Part {
 }
 
 /// What the columns mean, by their group or name.
-const LEGEND_OF_ROWS: [(&str, &str); 6] = [
+const LEGEND_OF_ROWS: [(&str, &str); 7] = [
     (
         "stream",
         "stream: from the first send to the last verified message, by the slower of two regimes; ±: how far the interval of its median \
@@ -40,6 +40,10 @@ const LEGEND_OF_ROWS: [(&str, &str); 6] = [
     (
         "cost/msg",
         "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+    ),
+    (
+        "link",
+        "link capacity: how many messages the link really holds. Streams depend on it, round trips don't.",
     ),
 ];
 const LEGEND_OF_THREADS: &str = "[thread]: two threads of one process, where all others have a process for each side; there to see what the border costs.";

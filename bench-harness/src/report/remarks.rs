@@ -1,7 +1,7 @@
 //! What the report says about the whole run in plain sentences: the noise, the verdicts, and what a kind of measurement can't see.
 
 use super::document::{Figures, Report, Times, Versus};
-use super::numbers::{figure, percent, time};
+use super::numbers::{bytes, figure, percent, time, whole};
 use super::rows::{section_name, sections};
 use crate::stats::noise::{Figure, Waiting};
 use crate::stats::{Comparison, Verdict};
@@ -13,6 +13,8 @@ const FAR_ABOVE: f64 = 10.0;
 const FAR_ABOVE_NS: u64 = 1_000_000;
 /// So many examples are named.
 const EXAMPLES_MAX: usize = 3;
+/// So many short links are named; of more, those that hold the least and the most.
+const SHORT_LINKS_MAX: usize = 8;
 
 impl Report {
     /// All remarks, in the order of the table.
@@ -20,6 +22,7 @@ impl Report {
         let mut remarks = self.on_verdicts();
         remarks.extend(self.on_noise());
         remarks.extend(self.on_disturbances());
+        remarks.extend(self.on_short_links());
         remarks.extend(self.on_plants());
         remarks.extend(self.on_stalls());
         remarks
@@ -108,6 +111,53 @@ impl Report {
         })
     }
 
+    /// Over which links that hold fewer messages than they were asked to the streams went.
+    fn on_short_links(&self) -> Option<String> {
+        let mut links = self.short_links();
+        links.sort_by_key(|link| link.held);
+        let (least, most) = (links.first()?, links.last()?);
+        let told = if links.len() > SHORT_LINKS_MAX {
+            format!(
+                "{} links hold fewer messages than they were asked to, from {} to {} (JSON and CSV have all)",
+                links.len(),
+                least.told(),
+                most.told()
+            )
+        } else {
+            let told: Vec<String> = links.iter().map(ShortLink::told).collect();
+            format!(
+                "some links hold fewer messages than they were asked to: {}",
+                told.join("; ")
+            )
+        };
+        Some(format!(
+            "Streams: {told}. The system or the mechanism allows no more, and a sender runs ahead less there. Round trips don't depend on it."
+        ))
+    }
+
+    /// One for each contender and size.
+    fn short_links(&self) -> Vec<ShortLink> {
+        let has_several = self.settings.sizes.len() > 1;
+        let mut links: Vec<ShortLink> = Vec::new();
+        let streams = |row: &&Figures| row.stream.ns_per_message.is_some() && row.has_link();
+        for row in self.results.iter().filter(streams) {
+            let (Some(held), Some(asked)) = (row.capacity, row.capacity_asked) else {
+                continue;
+            };
+            let name = if has_several {
+                format!("{}, {},", row.full_name(), bytes(row.size_bytes))
+            } else {
+                row.full_name()
+            };
+            match links.iter_mut().find(|link| link.name == name) {
+                Some(link) => link.held = link.held.min(held),
+                None if held < asked => links.push(ShortLink { name, held, asked }),
+                None => {}
+            }
+        }
+        links
+    }
+
     /// What went wrong on purpose.
     fn on_plants(&self) -> Vec<String> {
         let settings = &self.settings;
@@ -153,7 +203,7 @@ impl Report {
                 " The longest here, {} of {}, is one sample of {}.",
                 time(max as f64),
                 row.full_name(),
-                super::numbers::whole(Some(times.samples))
+                whole(Some(times.samples))
             )
         });
         format!(
@@ -191,6 +241,21 @@ impl Report {
                 examples.join("; ")
             )
         })
+    }
+}
+
+/// A link that holds fewer messages than it was asked to.
+struct ShortLink {
+    name: String,
+    held: usize,
+    asked: usize,
+}
+
+impl ShortLink {
+    /// As in `unix-dgram/park 278 of 1,024`.
+    fn told(&self) -> String {
+        let [held, asked] = [self.held, self.asked].map(|count| whole(Some(count as u64)));
+        format!("{} {held} of {asked}", self.name)
     }
 }
 
