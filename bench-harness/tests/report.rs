@@ -6,7 +6,8 @@ mod sample;
 use std::fs;
 use std::path::PathBuf;
 
-use bench_harness::report::document::{Figures, Report};
+use bench_harness::report::document::{Figures, Report, Versus};
+use bench_harness::report::numbers;
 use bench_harness::report::saved;
 use bench_harness::report::schema::schema;
 use bench_harness::report::terminal::{Layout, draw};
@@ -46,6 +47,217 @@ fn every_table_fits_into_eighty_columns() {
             assert!(width <= Some(80), "{}:\n{drawn}", report.command);
         }
     }
+}
+
+/// The same run with twice as many rows, those of a second size. Every figure that a table may show of a row is the row's alone.
+fn of_two_sizes(command: &str) -> Report {
+    let mut report = of_command(command);
+    report.settings.sizes.push(4 << 10);
+    let has_size = |row: &&Figures| row.size_bytes == 64 && row.contender != "limit-line";
+    let others: Vec<Figures> = report.results.iter().filter(has_size).cloned().collect();
+    report.results.extend(others.into_iter().map(|row| Figures {
+        size_bytes: 4 << 10,
+        ..row
+    }));
+    for (index, row) in report.results.iter_mut().enumerate() {
+        let own = 1_000_000 + index as u64;
+        for p50 in [&mut row.round_trip_ns.p50, &mut row.paced_ns.times.p50] {
+            *p50 = p50.map(|_| own);
+        }
+        let rate = &mut row.stream.messages_per_second;
+        *rate = rate.map(|_| own as f64 * 1e8);
+    }
+    report
+}
+
+/// The unique figure of a row, as its table shows it.
+fn own_figure(row: &Figures) -> Option<String> {
+    let p50 = row.round_trip_ns.p50.or(row.paced_ns.times.p50);
+    p50.map(|ns| numbers::ns(Some(ns))).or_else(|| {
+        let rate = row.stream.messages_per_second?;
+        Some(numbers::figure(Some(rate / 1e6)))
+    })
+}
+
+#[test]
+fn every_size_has_its_own_sheets_and_nothing_measured_is_missing() {
+    for (command, per_size) in [("wake", 1), ("curve", 1), ("fan", 1), ("topo", 10)] {
+        let report = of_two_sizes(command);
+        let titles: Vec<String> = report.parts().into_iter().map(|p| p.sheet.title).collect();
+        for size in ["64 B", "4 KiB"] {
+            let named = titles.iter().filter(|title| title.contains(size)).count();
+            assert_eq!(named, per_size, "{command}, {size}: {titles:?}");
+        }
+        let texts = [table(&report, None), report.to_markdown(), report.to_html()];
+        let mut figures: Vec<String> = report.results.iter().filter_map(own_figure).collect();
+        assert!(figures.len() > 40, "{command}");
+        figures.sort_unstable();
+        figures.dedup();
+        for text in texts {
+            for figure in &figures {
+                assert!(text.contains(figure), "{command}, {figure}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_line_of_a_chart_joins_two_sizes() {
+    for (command, points_max) in [("wake", 3), ("curve", 5), ("fan", 4)] {
+        let page = of_two_sizes(command).to_html();
+        for size in ["64 B", "4 KiB"] {
+            let caption =
+                format!("<figcaption>[message] spinning; messages of {size}</figcaption>");
+            assert_eq!(page.matches(&caption).count(), 1, "{command}, {size}");
+        }
+        let lines: Vec<&str> = page.split("<path class=\"line\" d=\"").skip(1).collect();
+        assert!(!lines.is_empty(), "{command}");
+        for line in lines {
+            let path = line.split('"').next().unwrap();
+            let points = path.matches(['M', 'L']).count();
+            assert!(points <= points_max, "{command}: {path}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_shows_what_carries_nothing() {
+    let report = of_command("sweep");
+    let is_it = |row: &&Figures| row.contender == "eventfd";
+    let row = report.results.iter().find(is_it).unwrap();
+    let shown = own_figure(row).unwrap();
+    let table = table(&report, None);
+    let line = table.lines().find(|line| line.starts_with("eventfd"));
+    assert!(line.unwrap().contains(&shown), "{table}");
+}
+
+#[test]
+fn verdicts_are_counted_in_each_section_alone() {
+    let report = sample::run();
+    let remarks = report.remarks();
+    let counted = |section: &str| {
+        let start = format!("Compared with pipe/park, {section}: ");
+        let mut found = remarks.iter().filter_map(|one| one.strip_prefix(&start));
+        let only = found
+            .next()
+            .unwrap_or_else(|| panic!("{section}: {remarks:?}"));
+        assert_eq!(found.next(), None, "{section}");
+        only.split("; ").next().unwrap().to_owned()
+    };
+    assert_eq!(counted("[message] spinning"), "in streams 2 faster");
+    assert_eq!(
+        counted("[message] spinning, then sleeping"),
+        "in streams 1 faster"
+    );
+    assert_eq!(
+        counted("[message] sleeping"),
+        "in streams 3 faster, 1 slower"
+    );
+    assert_eq!(counted("[stream] sleeping"), "in streams 1 faster");
+    assert!(!remarks.iter().any(|one| one.contains("7 faster")));
+}
+
+#[test]
+fn the_legend_says_that_the_reference_stands_across_sections() {
+    for report in sample::all() {
+        let legend = report.legend().join("\n");
+        let told = "The comparison with pipe/park crosses classes and ways of waiting";
+        // These enter nothing twice, so nothing is compared.
+        let compares = !["curve", "wake", "topo"].contains(&report.command.as_str());
+        assert_eq!(legend.contains(told), compares, "{legend}");
+    }
+    let mut report = sample::run();
+    for row in &mut report.results {
+        row.versus_reference = Versus::default();
+    }
+    assert!(!report.legend().join("\n").contains("crosses classes"));
+}
+
+#[test]
+fn every_row_has_the_capacity_of_its_link() {
+    let report = sample::run();
+    let line_of = |text: &str, start: &str| {
+        let found = text.lines().find(|line| line.starts_with(start));
+        found
+            .unwrap_or_else(|| panic!("{start}: {text}"))
+            .to_owned()
+    };
+    let wide = table(&report, None);
+    assert!(line_of(&wide, "unix-dgram/park").ends_with(" 278   ok"));
+    assert!(line_of(&wide, "pipe/park").ends_with(" 1,024   ok"));
+    // It has no link.
+    assert!(line_of(&wide, "limit-line/spin").ends_with(" -   ok"));
+    let markdown = report.to_markdown();
+    assert!(markdown.contains("| link capacity | status |"));
+    assert!(line_of(&markdown, "| unix-dgram/park").ends_with("| 278 | ok |"));
+    let mut text = Vec::new();
+    report.write_csv(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for figure in ["capacity,278.0", "capacity_asked,1024.0"] {
+        let told = format!(",ok,,link,,,{figure},messages,");
+        let found = text.lines().filter(|line| line.contains(&told));
+        let of_it = |line: &&str| line.starts_with("run,unix-dgram,");
+        assert_eq!(found.filter(of_it).count(), 1, "{told}");
+    }
+    // Where there is no room it is among the first to go.
+    assert!(table(&report, Some(140)).contains("link capacity. --wide shows all."));
+}
+
+#[test]
+fn results_from_before_capacities_were_asked_for_are_read() {
+    let mut value = serde_json::to_value(sample::run()).unwrap();
+    for row in value["results"].as_array_mut().unwrap() {
+        assert!(
+            row.as_object_mut()
+                .unwrap()
+                .remove("capacity_asked")
+                .is_some()
+        );
+    }
+    let report: Report = serde_json::from_value(value).unwrap();
+    let is_told = |remark: &String| remark.contains("hold fewer messages");
+    assert!(!report.remarks().iter().any(is_told));
+}
+
+#[test]
+fn links_that_hold_fewer_messages_than_asked_for_are_named() {
+    let about = |report: &Report| {
+        let remarks = report.remarks();
+        let mut found = remarks
+            .into_iter()
+            .filter(|one| one.contains("hold fewer messages"));
+        let only = found.next();
+        assert_eq!(found.next(), None);
+        only
+    };
+    let told = about(&sample::run()).unwrap();
+    assert!(told.contains(": unix-dgram/park 278 of 1,024. "), "{told}");
+    assert!(told.starts_with("Streams: ") && told.contains("Round trips don't depend on it."));
+    // With nothing but round trips there is nothing to tell.
+    assert_eq!(about(&of_command("rtt")), None);
+    let mut even = sample::run();
+    for row in &mut even.results {
+        row.capacity = row.capacity.and(row.capacity_asked);
+    }
+    assert_eq!(about(&even), None);
+    // Of many the extremes: one contender holds 10 messages of every size, and all others one too few.
+    let mut many = of_command("sweep");
+    for row in &mut many.results {
+        row.capacity = match row.contender.as_str() {
+            "unix-dgram" => Some(10),
+            _ => row.capacity_asked.map(|asked| asked - 1),
+        };
+    }
+    let told = about(&many).unwrap();
+    assert!(
+        told.contains("from unix-dgram/park, 8 B, 10 of 1,024 to "),
+        "{told}"
+    );
+    assert!(
+        told.contains(", 1,023 of 1,024") && told.contains("60 links"),
+        "{told}"
+    );
+    assert!(told.len() < 400, "{told}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ struct Record<'a> {
     cores: Option<String>,
     status: &'static str,
     reason: Option<&'a str>,
-    /// What was measured: `drained`, `working`, `round_trip` or `paced`; of a row as a whole also `stream`, `cost`, `integrity`, `ratio`
+    /// What was measured: `drained`, `working`, `round_trip` or `paced`; of a row as a whole also `link`, `stream`, `cost`, `integrity`, `ratio`
     /// or `versus`; of a comparison with a baseline `baseline`.
     kind: &'static str,
     /// Empty in a figure over all rounds.
@@ -197,6 +197,17 @@ fn of_row(row: &Figures) -> Vec<(&'static str, Value)> {
     let mut all = Vec::new();
     let mut add =
         |kind, values: Vec<Value>| all.extend(values.into_iter().map(|value| (kind, value)));
+    let messages = |capacity: Option<usize>| {
+        let capacity = capacity.filter(|_| row.has_link());
+        capacity.map(|messages| messages as f64)
+    };
+    add(
+        "link",
+        vec![
+            ("capacity", messages(row.capacity), "messages"),
+            ("capacity_asked", messages(row.capacity_asked), "messages"),
+        ],
+    );
     add(
         "stream",
         vec![

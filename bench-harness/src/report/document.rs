@@ -158,6 +158,8 @@ pub struct Figures {
     pub cores: Option<[usize; 2]>,
     /// Messages that a link really holds.
     pub capacity: Option<usize>,
+    /// Messages that it was asked to hold; none in files that were written before this was told.
+    pub capacity_asked: Option<usize>,
     /// What became of it.
     pub status: Status,
     /// Why, if not `ok`.
@@ -356,6 +358,13 @@ pub struct WindowFigures {
     pub receiver: Usage,
 }
 
+impl Versus {
+    /// Whether anything was compared.
+    pub fn is_some(&self) -> bool {
+        self.stream.is_some() || self.round_trip.is_some() || self.paced.is_some()
+    }
+}
+
 impl Settings {
     /// Whether more than one process was on a side.
     pub fn has_several(&self) -> bool {
@@ -369,6 +378,11 @@ impl Settings {
 }
 
 impl Figures {
+    /// Whether it has a link. The limits are without; `limit-memcpy` fills as much memory as one has.
+    pub fn has_link(&self) -> bool {
+        self.class != Class::Limit || self.contender == "limit-memcpy"
+    }
+
     /// The contender's name with the way of waiting, and with what was done to it.
     pub fn full_name(&self) -> String {
         let name = format!("{}/{}", self.contender, self.wait);

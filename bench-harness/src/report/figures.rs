@@ -8,6 +8,7 @@ use super::relations::{compare_with, noise_of, relative_to};
 use crate::measure::latency::{Distribution, Latency, Recorder};
 use crate::measure::usage::Usage;
 use crate::results::{Round, Row, Status, Window};
+use crate::scenario::capacity_for;
 use crate::stats::noise::Figure;
 use crate::stats::{median, median_of_all};
 
@@ -98,6 +99,7 @@ fn figures_of(row: &Row, mean_len: Option<f64>) -> Figures {
         is_twin: entry.is_twin,
         cores: entry.cores,
         capacity: row.capacity,
+        capacity_asked: Some(capacity_for(entry.size)),
         status: if is_unmeasured {
             Status::Failed
         } else {

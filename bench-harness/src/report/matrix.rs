@@ -6,6 +6,7 @@ use super::rows::{NOISE_SECTION, lines_by_section, status};
 use super::sheet::{Column, Line, Sheet};
 use crate::results::Status;
 use crate::stats::noise::Figure;
+use crate::transport::Class;
 
 /// What a matrix shows.
 struct Matrix<'a, K> {
@@ -105,7 +106,7 @@ impl Report {
 
     /// Of `sweep`: streams and round trips by size.
     pub fn sheets_by_size(&self) -> Vec<Sheet> {
-        let sizes = distinct(self.settings.sizes.iter().copied());
+        let sizes = self.sizes();
         let columns = || {
             sizes
                 .iter()
@@ -131,9 +132,9 @@ impl Report {
             columns: columns().collect(),
             key: &|row| {
                 let has_trip = row.round_trip_ns.samples > 0 || row.status != Status::Ok;
-                // The round trip of a cache line or of a bare wake-up is the limit at every size.
+                // The round trip of a cache line is the limit at every size, and a bare wake-up has none.
                 match row.class {
-                    crate::transport::Class::Limit if has_trip => sizes.clone(),
+                    Class::Limit | Class::Notify if has_trip => sizes.clone(),
                     _ if has_trip => key(row),
                     _ => Vec::new(),
                 }
@@ -142,6 +143,26 @@ impl Report {
             floor: Some(Figure::RoundTrip),
         });
         [stream, trip].into_iter().flatten().collect()
+    }
+
+    /// The sizes that were asked for, in growing order: each has a sheet of its own where they aren't the columns.
+    fn sizes(&self) -> Vec<usize> {
+        distinct(self.settings.sizes.iter().copied())
+    }
+
+    /// Whether a row stands in the sheet of a size. What has none of the sizes, as what carries nothing, stands in the first one.
+    fn is_of_size(&self, row: &Figures, size: usize) -> bool {
+        let sizes = self.sizes();
+        let own = sizes.iter().find(|&&own| own == row.size_bytes);
+        own.or(sizes.first()) == Some(&size)
+    }
+
+    /// A title that names the size where there are several.
+    pub(super) fn titled(&self, title: &str, size: usize) -> String {
+        match self.sizes()[..] {
+            [] | [_] => title.to_owned(),
+            _ => format!("{title}; messages of {}", bytes(size)),
+        }
     }
 
     /// Of `fan`: messages a second by the numbers of processes.
@@ -164,7 +185,7 @@ impl Report {
                 ),
                 columns: columns.clone(),
                 key: &|row| {
-                    if row.size_bytes == size {
+                    if self.is_of_size(row, size) {
                         vec![fan(row)]
                     } else {
                         Vec::new()
@@ -179,8 +200,7 @@ impl Report {
                 floor: Some(Figure::Stream),
             })
         };
-        let sizes = distinct(self.settings.sizes.iter().copied());
-        sizes.into_iter().filter_map(of_size).collect()
+        self.sizes().into_iter().filter_map(of_size).collect()
     }
 
     /// Of `wake`: latencies by the length of the gap.
@@ -194,29 +214,37 @@ impl Report {
             let gap = format!("after {} idle", short_time(1e9 / rate as f64));
             ["p50", "p99"].map(|name| ((rate, name), Column::number(&gap, name)))
         });
-        let sheet = self.matrix(&Matrix {
-            title: "One message after a gap: latency in ns".to_owned(),
-            columns: columns.collect(),
-            key: &|row| {
-                let rate = row.paced_ns.rate_per_second;
-                rate.map_or_else(Vec::new, |rate| {
-                    ["p50", "p99"].map(|name| (rate, name)).to_vec()
-                })
-            },
-            cell: &|row, &(_, name)| {
-                let times = &row.paced_ns.times;
-                or_status(row, ns(if name == "p50" { times.p50 } else { times.p99 }))
-            },
-            floor: None,
-        });
-        sheet
-            .map(Sheet::without_empty_columns)
-            .into_iter()
-            .collect()
+        let columns: Vec<_> = columns.collect();
+        let of_size = |size: usize| {
+            let sheet = self.matrix(&Matrix {
+                title: self.titled("One message after a gap: latency in ns", size),
+                columns: columns.clone(),
+                key: &|row| {
+                    let rate = row.paced_ns.rate_per_second;
+                    let rate = rate.filter(|_| self.is_of_size(row, size));
+                    rate.map_or_else(Vec::new, |rate| {
+                        ["p50", "p99"].map(|name| (rate, name)).to_vec()
+                    })
+                },
+                cell: &|row, &(_, name)| {
+                    let times = &row.paced_ns.times;
+                    or_status(row, ns(if name == "p50" { times.p50 } else { times.p99 }))
+                },
+                floor: None,
+            });
+            sheet.map(Sheet::without_empty_columns)
+        };
+        self.sizes().into_iter().filter_map(of_size).collect()
     }
 
-    /// Of `curve`: a line for each contender and rate.
+    /// Of `curve`: a sheet for each size.
     pub fn sheets_by_rate(&self) -> Vec<Sheet> {
+        let of_size = |size| self.sheet_by_rate(size);
+        self.sizes().into_iter().map(of_size).collect()
+    }
+
+    /// A line for each contender and rate.
+    fn sheet_by_rate(&self, size: usize) -> Sheet {
         let names = ["p50", "p90", "p99", "p99.9", "p99.99", "max"];
         let mut columns = vec![Column::text("contender"), Column::number("", "rate/s")];
         let group = "one-way latency ns";
@@ -231,7 +259,7 @@ impl Report {
         let rows: Vec<&Figures> = self
             .results
             .iter()
-            .filter(|row| row.paced_ns.rate_per_second.is_some())
+            .filter(|row| row.paced_ns.rate_per_second.is_some() && self.is_of_size(row, size))
             .collect();
         let lines = lines_by_section(&rows, |row| {
             let times = &row.paced_ns.times;
@@ -251,30 +279,33 @@ impl Report {
             cells.extend([figure(row.cpu_ns_per_message), status(row).to_owned()]);
             cells
         });
-        let title = "Latency by rate, from the moment a message was due".to_owned();
+        let title = "Latency by rate, from the moment a message was due";
         let sheet = Sheet {
-            title,
+            title: self.titled(title, size),
             columns,
             lines,
         };
-        vec![sheet.without_empty_columns()]
+        sheet.without_empty_columns()
     }
 
-    /// Of `topo`: round trips between cores, a sheet for each contender.
+    /// Of `topo`: round trips between cores, a sheet for each contender and size.
     pub fn sheets_by_cores(&self) -> Vec<Sheet> {
         let both = || self.results.iter().filter_map(|row| row.cores);
         let lefts = distinct(both().map(|[left, _]| left));
         let rights = distinct(both().map(|[_, right]| right));
-        let mut names: Vec<String> = Vec::new();
+        let mut firsts: Vec<&Figures> = Vec::new();
+        let is_same = |a: &Figures, b: &Figures| {
+            a.full_name() == b.full_name() && a.size_bytes == b.size_bytes
+        };
         for row in self.results.iter().filter(|row| row.cores.is_some()) {
-            if !names.contains(&row.full_name()) {
-                names.push(row.full_name());
+            if !firsts.iter().any(|first| is_same(first, row)) {
+                firsts.push(row);
             }
         }
-        let sheet = |name: &String| {
+        let sheet = |first: &&Figures| {
             let cell = |left, right| {
                 let is_it =
-                    |row: &&Figures| row.full_name() == *name && row.cores == Some([left, right]);
+                    |row: &&Figures| is_same(row, first) && row.cores == Some([left, right]);
                 let row = self.results.iter().find(is_it);
                 row.map_or_else(
                     || NONE.to_owned(),
@@ -292,11 +323,14 @@ impl Report {
                     .ranked(index as u32)
             }));
             Sheet {
-                title: name.clone(),
+                title: match first.class {
+                    Class::Limit | Class::Notify => first.full_name(),
+                    _ => self.titled(&first.full_name(), first.size_bytes),
+                },
                 columns,
                 lines: lefts.iter().map(line).collect(),
             }
         };
-        names.iter().map(sheet).collect()
+        firsts.iter().map(sheet).collect()
     }
 }

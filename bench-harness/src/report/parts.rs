@@ -18,7 +18,7 @@ pub struct Part {
 }
 
 /// What the columns mean, by their group or name.
-const LEGEND_OF_ROWS: [(&str, &str); 6] = [
+const LEGEND_OF_ROWS: [(&str, &str); 7] = [
     (
         "stream",
         "stream: from the first send to the last verified message, by the slower of two regimes; ±: how far the interval of its median \
@@ -40,6 +40,10 @@ const LEGEND_OF_ROWS: [(&str, &str); 6] = [
     (
         "cost/msg",
         "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+    ),
+    (
+        "link",
+        "link capacity: how many messages the link really holds. Streams depend on it, round trips don't.",
     ),
 ];
 const LEGEND_OF_THREADS: &str = "[thread]: two threads of one process, where all others have a process for each side; there to see what the border costs.";
@@ -136,6 +140,18 @@ impl Report {
             legend.push(format!(
                 "vs ref: faster or slower than {reference}; ~ no detectable difference; few: too few rounds to tell. time/ref: how many times the \
                  time of {reference}, and the interval."
+            ));
+        }
+        if self
+            .results
+            .iter()
+            .any(|row| row.versus_reference.is_some())
+        {
+            let reference = &self.settings.reference;
+            legend.push(format!(
+                "The comparison with {reference} crosses classes and ways of waiting: it tells what a change from {reference} would bring, not who is \
+                 best. A row that spins pays for its time with a core, and one of another class does other work; only rows of one section rank \
+                 beside each other."
             ));
         }
         if self.results.iter().any(|row| row.class == Class::Thread) {

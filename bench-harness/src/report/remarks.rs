@@ -1,9 +1,11 @@
 //! What the report says about the whole run in plain sentences: the noise, the verdicts, and what a kind of measurement can't see.
 
 use super::document::{Figures, Report, Times, Versus};
-use super::numbers::{figure, percent, time};
+use super::numbers::{bytes, figure, percent, time, whole};
+use super::rows::{section_name, sections};
 use crate::stats::noise::{Figure, Waiting};
 use crate::stats::{Comparison, Verdict};
+use crate::transport::{Class, WaitMode};
 
 /// A latency at a fixed rate is called far above the round trip's when it is so many times as long,
 const FAR_ABOVE: f64 = 10.0;
@@ -11,6 +13,8 @@ const FAR_ABOVE: f64 = 10.0;
 const FAR_ABOVE_NS: u64 = 1_000_000;
 /// So many examples are named.
 const EXAMPLES_MAX: usize = 3;
+/// So many short links are named; of more, those that hold the least and the most.
+const SHORT_LINKS_MAX: usize = 8;
 
 impl Report {
     /// All remarks, in the order of the table.
@@ -19,51 +23,26 @@ impl Report {
         remarks.extend(self.on_noise());
         remarks.extend(self.on_pooled_percentiles());
         remarks.extend(self.on_disturbances());
+        remarks.extend(self.on_short_links());
         remarks.extend(self.on_plants());
         remarks.extend(self.on_stalls());
         remarks
     }
 
-    /// How many are faster and slower than the reference.
+    /// How many are faster and slower than the reference, by section: rows of different ones aren't ranked together.
     fn on_verdicts(&self) -> Vec<String> {
-        type Of = fn(&Versus) -> Option<&Comparison>;
-        let figures: [(&str, Of); 3] = [
-            ("in streams", |versus| versus.stream.as_ref()),
-            ("in round trips", |versus| versus.round_trip.as_ref()),
-            ("at a fixed rate", |versus| versus.paced.as_ref()),
-        ];
-        let of_figure = |(what, of): (&str, Of)| {
-            let all = self
-                .results
-                .iter()
-                .filter_map(|row| of(&row.versus_reference));
-            let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
-            let count = |(verdict, words): (Verdict, &str)| {
-                let count = verdicts.iter().filter(|&&other| other == verdict).count();
-                (count > 0).then(|| format!("{count} {words}"))
-            };
-            let counted: Vec<String> = [
-                (Verdict::Faster, "faster"),
-                (Verdict::Slower, "slower"),
-                (
-                    Verdict::NoDetectableDifference,
-                    "without a detectable difference",
-                ),
-                (Verdict::TooFewRounds, "with too few rounds to tell"),
-            ]
-            .into_iter()
-            .filter_map(count)
-            .collect();
-            (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
-        };
-        let told: Vec<String> = figures.into_iter().filter_map(of_figure).collect();
         let reference = &self.settings.reference;
-        let sentence = format!("Compared with {reference}: {}.", told.join("; "));
-        if told.is_empty() {
-            Vec::new()
-        } else {
-            vec![sentence]
-        }
+        let of_section = |section: (Class, WaitMode)| {
+            let rows = self.results.iter();
+            let rows: Vec<&Figures> = rows
+                .filter(|row| (row.class, row.wait) == section)
+                .collect();
+            let told = verdicts(&rows);
+            let name = section_name(section);
+            (!told.is_empty())
+                .then(|| format!("Compared with {reference}, {name}: {}.", told.join("; ")))
+        };
+        sections().filter_map(of_section).collect()
     }
 
     /// How far equal things differed, and whether that was inside the floor.
@@ -156,6 +135,53 @@ impl Report {
         })
     }
 
+    /// Over which links that hold fewer messages than they were asked to the streams went.
+    fn on_short_links(&self) -> Option<String> {
+        let mut links = self.short_links();
+        links.sort_by_key(|link| link.held);
+        let (least, most) = (links.first()?, links.last()?);
+        let told = if links.len() > SHORT_LINKS_MAX {
+            format!(
+                "{} links hold fewer messages than they were asked to, from {} to {} (JSON and CSV have all)",
+                links.len(),
+                least.told(),
+                most.told()
+            )
+        } else {
+            let told: Vec<String> = links.iter().map(ShortLink::told).collect();
+            format!(
+                "some links hold fewer messages than they were asked to: {}",
+                told.join("; ")
+            )
+        };
+        Some(format!(
+            "Streams: {told}. The system or the mechanism allows no more, and a sender runs ahead less there. Round trips don't depend on it."
+        ))
+    }
+
+    /// One for each contender and size.
+    fn short_links(&self) -> Vec<ShortLink> {
+        let has_several = self.settings.sizes.len() > 1;
+        let mut links: Vec<ShortLink> = Vec::new();
+        let streams = |row: &&Figures| row.stream.ns_per_message.is_some() && row.has_link();
+        for row in self.results.iter().filter(streams) {
+            let (Some(held), Some(asked)) = (row.capacity, row.capacity_asked) else {
+                continue;
+            };
+            let name = if has_several {
+                format!("{}, {},", row.full_name(), bytes(row.size_bytes))
+            } else {
+                row.full_name()
+            };
+            match links.iter_mut().find(|link| link.name == name) {
+                Some(link) => link.held = link.held.min(held),
+                None if held < asked => links.push(ShortLink { name, held, asked }),
+                None => {}
+            }
+        }
+        links
+    }
+
     /// What went wrong on purpose.
     fn on_plants(&self) -> Vec<String> {
         let settings = &self.settings;
@@ -201,7 +227,7 @@ impl Report {
                 " The longest here, {} of {}, is one sample of {}.",
                 time(max as f64),
                 row.full_name(),
-                super::numbers::whole(Some(times.samples))
+                whole(Some(times.samples))
             )
         });
         format!(
@@ -240,6 +266,53 @@ impl Report {
             )
         })
     }
+}
+
+/// A link that holds fewer messages than it was asked to.
+struct ShortLink {
+    name: String,
+    held: usize,
+    asked: usize,
+}
+
+impl ShortLink {
+    /// As in `unix-dgram/park 278 of 1,024`.
+    fn told(&self) -> String {
+        let [held, asked] = [self.held, self.asked].map(|count| whole(Some(count as u64)));
+        format!("{} {held} of {asked}", self.name)
+    }
+}
+
+/// How many of those rows are faster and slower than the reference, for each figure.
+fn verdicts(rows: &[&Figures]) -> Vec<String> {
+    type Of = fn(&Versus) -> Option<&Comparison>;
+    let figures: [(&str, Of); 3] = [
+        ("in streams", |versus| versus.stream.as_ref()),
+        ("in round trips", |versus| versus.round_trip.as_ref()),
+        ("at a fixed rate", |versus| versus.paced.as_ref()),
+    ];
+    let of_figure = |(what, of): (&str, Of)| {
+        let all = rows.iter().filter_map(|row| of(&row.versus_reference));
+        let verdicts: Vec<Verdict> = all.map(|comparison| comparison.verdict).collect();
+        let count = |(verdict, words): (Verdict, &str)| {
+            let count = verdicts.iter().filter(|&&other| other == verdict).count();
+            (count > 0).then(|| format!("{count} {words}"))
+        };
+        let counted: Vec<String> = [
+            (Verdict::Faster, "faster"),
+            (Verdict::Slower, "slower"),
+            (
+                Verdict::NoDetectableDifference,
+                "without a detectable difference",
+            ),
+            (Verdict::TooFewRounds, "with too few rounds to tell"),
+        ]
+        .into_iter()
+        .filter_map(count)
+        .collect();
+        (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
+    };
+    figures.into_iter().filter_map(of_figure).collect()
 }
 
 /// A percentile at which a row's latency at a fixed rate is far above that of its round trips: how many times, and in words. Of several the one that

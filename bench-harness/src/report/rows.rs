@@ -3,7 +3,7 @@
 //! The columns, and the order in which they are dropped where there is no room, stand in `COLUMNS`.
 
 use super::document::{Figures, Report};
-use super::numbers::{NONE, figure, ns, percent, ratio, signed_percent};
+use super::numbers::{NONE, figure, ns, percent, ratio, signed_percent, whole};
 use super::sheet::{Column, Line, Sheet};
 use crate::results::Status;
 use crate::stats::noise::Figure;
@@ -30,6 +30,7 @@ enum Group {
     RoundTrip,
     Paced,
     Cost,
+    Link,
 }
 
 impl Group {
@@ -39,6 +40,7 @@ impl Group {
             Self::RoundTrip => "round trip",
             Self::Paced => "one way",
             Self::Cost => "cost/msg",
+            Self::Link => "link",
         }
     }
 }
@@ -61,9 +63,9 @@ const fn with_floor(floor: Figure, spec: Spec) -> Spec {
 }
 
 /// The columns between the contender's name and its status. Where there isn't room for all they are dropped from the highest rank downwards:
-/// first intervals and other comparisons, then the costs, then what can be computed from the rest.
-static COLUMNS: [Spec; 26] = {
-    use Group::{Cost, Paced, RoundTrip, Stream};
+/// first intervals, the capacity and other comparisons, then the costs, then what can be computed from the rest.
+static COLUMNS: [Spec; 27] = {
+    use Group::{Cost, Link, Paced, RoundTrip, Stream};
     [
         with_floor(
             Figure::Stream,
@@ -129,6 +131,10 @@ static COLUMNS: [Spec; 26] = {
             figure(row.system_calls_per_message)
         }),
         spec(Cost, "MiB", 20, |row| figure(memory_mib(row))),
+        spec(Link, "capacity", 23, |row| {
+            let capacity = row.capacity.filter(|_| row.has_link());
+            whole(capacity.map(|messages| messages as u64))
+        }),
     ]
 };
 

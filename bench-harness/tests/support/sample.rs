@@ -15,6 +15,7 @@ use bench_harness::measure::usage::Usage;
 use bench_harness::report::document::{Report, SCHEMA, Settings};
 use bench_harness::report::figures::figures;
 use bench_harness::results::{Quietness, Round, Row, Status, Window};
+use bench_harness::scenario::capacity_for;
 use bench_harness::transport::WaitMode;
 use bench_harness::transport::registry::{Contender, find};
 
@@ -227,7 +228,10 @@ fn row(entry: Entry, rounds: u32, random: &mut fastrand::Rng) -> Row {
         return row;
     }
     row.status = Status::Ok;
-    row.capacity = Some(1024);
+    row.capacity = Some(match entry.contender.name {
+        "unix-dgram" => 278.min(capacity_for(entry.size)),
+        _ => 1024,
+    });
     row.tally = Tally {
         sent: 10_000,
         received: 10_000,

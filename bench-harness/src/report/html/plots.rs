@@ -1,5 +1,7 @@
 //! Which charts a report has. Each shows one class and one way of waiting: others aren't ranked beside them.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 
 use super::super::document::{Figures, Report, Times};
@@ -84,6 +86,27 @@ impl Report {
             })
         };
         sections().filter_map(panel).collect()
+    }
+
+    /// The same, with a panel for each size: a line that joins messages of several lengths would compare unequal work.
+    fn panels_by_size<'a>(&'a self, is_shown: impl Fn(&&'a Figures) -> bool) -> Vec<Panel<'a>> {
+        let mut panels = Vec::new();
+        for whole in self.panels(is_shown) {
+            let sizes: BTreeSet<usize> = whole.rows.iter().map(|row| row.size_bytes).collect();
+            for size in sizes {
+                let has_size = |row: &&Figures| row.size_bytes == size;
+                panels.push(Panel {
+                    name: match whole.rows[0].class {
+                        Class::Notify => whole.name.clone(),
+                        _ => self.titled(&whole.name, size),
+                    },
+                    wait: whole.wait,
+                    rows: whole.rows.iter().copied().filter(has_size).collect(),
+                    contenders: whole.contenders.clone(),
+                });
+            }
+        }
+        panels
     }
 
     /// The name of a row, with its size where there are several.
@@ -322,8 +345,8 @@ impl Report {
                 &series,
             )
         };
-        let shown =
-            self.panels(|row| rate(row).is_some() && row.class != Class::Limit && !row.is_twin);
+        let shown = self
+            .panels_by_size(|row| rate(row).is_some() && row.class != Class::Limit && !row.is_twin);
         Group {
             title: "Streams by the number of processes",
             note: "Messages of all together; higher is better. The lines between the marks only lead the eye.",
@@ -354,8 +377,8 @@ impl Report {
         } else {
             Axis::log("messages a second", all_rates().map(across), short_count)
         };
-        let points = |name: &str, of: fn(&Times) -> Option<u64>| {
-            let rows = self.results.iter().filter(|row| row.full_name() == name);
+        let points = |panel: &Panel<'_>, name: &str, of: fn(&Times) -> Option<u64>| {
+            let rows = panel.rows.iter().filter(|row| row.full_name() == name);
             let mut points: Vec<(f64, f64)> = rows
                 .filter_map(|row| {
                     let rate = row.paced_ns.rate_per_second?;
@@ -370,13 +393,13 @@ impl Report {
             for (index, name) in panel.contenders.iter().enumerate() {
                 // What saturates leaves the chart there.
                 let is_saturated =
-                    |row: &&Figures| row.full_name() == *name && row.status == Status::Saturated;
-                let rates = self.results.iter().filter(is_saturated);
+                    |row: &&&Figures| row.full_name() == *name && row.status == Status::Saturated;
+                let rates = panel.rows.iter().filter(is_saturated);
                 let first = rates.filter_map(|row| row.paced_ns.rate_per_second).min();
                 let end = first
                     .filter(|_| !is_gap)
                     .map(|rate| (across(rate), f64::MAX));
-                let mut middle = points(name, |times| times.p50);
+                let mut middle = points(&panel, name, |times| times.p50);
                 middle.extend(end);
                 saturated.extend(end);
                 series.push(line_with_marks(
@@ -387,7 +410,7 @@ impl Report {
                 series.push(line_with_marks(
                     format!("{name} p99"),
                     Style::Faint(index),
-                    points(name, |times| times.p99),
+                    points(&panel, name, |times| times.p99),
                 ));
             }
             series.push(Series {
@@ -405,7 +428,7 @@ impl Report {
             );
             lines(&panel.name, &x, &y, &series)
         };
-        let shown = self.panels(|row| {
+        let shown = self.panels_by_size(|row| {
             row.paced_ns.rate_per_second.is_some() && row.class != Class::Limit && !row.is_twin
         });
         Group {
