@@ -17,7 +17,8 @@ pub struct CompareArgs {
     pub files: Vec<PathBuf>,
 
     /// Exit with 1 if a figure takes that much longer, as in 'p99>+10%' (repeatable): stream, p50, p99, paced.p50, paced.p99, cpu or any.
-    /// Only what is detectably slower fails; what exceeds it and can't be told from chance and noise is noted
+    /// Only what is detectably slower fails; what exceeds it and can't be told from chance and noise is noted. Those of paced figures, and any,
+    /// also fail if a contender can't keep its rate any longer
     #[arg(long, value_name = "FIGURE>+N%")]
     pub fail_if: Vec<Gate>,
 
@@ -46,7 +47,8 @@ pub struct BaselineArgs {
     pub baseline: Option<PathBuf>,
 
     /// Exit with 1 if a figure takes that much longer than in the baseline, as in 'p99>+10%' (repeatable): stream, p50, p99, paced.p50,
-    /// paced.p99, cpu or any. Only what is detectably slower fails; what exceeds it and can't be told from chance and noise is noted
+    /// paced.p99, cpu or any. Only what is detectably slower fails; what exceeds it and can't be told from chance and noise is noted.
+    /// Those of paced figures, and any, also fail if a contender can't keep its rate any longer
     #[arg(long, value_name = "FIGURE>+N%", requires = "baseline")]
     pub fail_if: Vec<Gate>,
 

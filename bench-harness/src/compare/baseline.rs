@@ -4,12 +4,12 @@ use super::args::BaselineArgs;
 use super::document::{ComparedFigure, ComparedRuns};
 use super::gate::{self, Gate};
 use super::make::{Controls, Named, compare_runs};
-use super::rows::is_planned;
-use super::{CompareError, idle_controls};
+use super::{CompareError, idle_controls, rows};
 use crate::report::document::Report;
 use crate::report::printable::printable;
 use crate::report::saved;
 use crate::scenario::Plan;
+use crate::stats::saves::Figure;
 
 /// A saved run, read and checked before anything is measured.
 #[derive(Debug)]
@@ -51,17 +51,22 @@ impl Baseline {
         let runs = compare_runs(itself, itself, &self.controls)?;
         let is_planned = |one: &&ComparedFigure| {
             let mut entries = plan.entries.iter();
-            entries.any(|entry| is_planned(&one.place, one.figure, entry))
+            entries.any(|entry| rows::is_planned(&one.place, one.figure, entry))
         };
         let planned: Vec<&ComparedFigure> = runs.figures.iter().filter(is_planned).collect();
+        // A row that is saturated may keep its rate in the run to be measured.
+        let is_saturated_planned = runs.saturated.iter().any(|row| {
+            let mut entries = plan.entries.iter();
+            entries.any(|entry| rows::is_planned(&row.place, Figure::PacedP50, entry))
+        });
         let command = plan.design.command();
-        if planned.is_empty() {
+        if planned.is_empty() && !is_saturated_planned {
             return Err(format!(
                 "--baseline {} has none of the rows that `{command}` would measure; measure the contenders and sizes that it has",
                 self.name
             ));
         }
-        match gate::idle(&self.gates, &planned) {
+        match gate::idle(&self.gates, &planned, &[]) {
             None => Ok(()),
             Some(gate) => Err(format!(
                 "--fail-if '{gate}' is about no figure in question that both {} has and `{command}` would measure, so it could never fail; choose another figure",

@@ -38,6 +38,9 @@ pub struct ComparedRuns {
     pub forbidden: Vec<String>,
     /// What exceeds a threshold of `--fail-if` and is no failure, as it can't be told from chance and noise.
     pub undetectable: Vec<String>,
+    /// Rows that couldn't keep their rate in one of the runs or in both. They have no paced figures below.
+    #[serde(default)]
+    pub saturated: Vec<SaturatedRow>,
     /// The figures that both runs have.
     pub figures: Vec<ComparedFigure>,
 }
@@ -75,6 +78,47 @@ pub struct LimitDrift {
     pub after_ns: f64,
     /// How many times as long.
     pub ratio: f64,
+}
+
+/// A row that couldn't keep its rate in one of the runs or in both, with the same pace.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SaturatedRow {
+    /// Which row.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Whether it may have changed, or is a control that can't have.
+    pub role: Role,
+    /// In which of the runs.
+    pub saturated_in: SaturatedIn,
+    /// The share by which the rate was missed in the run before; none if the row was given up, or the run didn't tell.
+    pub share_behind_before: Option<f64>,
+    /// The same in the run after.
+    pub share_behind_after: Option<f64>,
+    /// Why the row was given up in the run in which it is saturated, if it was: the later one, if in both.
+    pub given_up: Option<String>,
+}
+
+/// The run in which a row couldn't keep its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SaturatedIn {
+    /// In the run before, and no longer: it is better.
+    Before,
+    /// In the run after, and not before: it is worse.
+    After,
+    /// In both.
+    Both,
+}
+
+impl SaturatedIn {
+    /// What stands for a verdict in comma-separated values.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "saturated before",
+            Self::After => "saturated after",
+            Self::Both => "saturated in both",
+        }
+    }
 }
 
 /// A figure of a row.

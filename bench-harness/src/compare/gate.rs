@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::document::{ComparedFigure, ComparedRuns};
+use super::document::{ComparedFigure, ComparedRuns, SaturatedIn, SaturatedRow};
 use super::rows::FIGURES;
 use crate::report::numbers::figure;
 use crate::stats::Verdict;
@@ -73,25 +73,41 @@ impl Gate {
         of.role == Role::Question && self.figure.is_none_or(|figure| figure == of.figure)
     }
 
+    /// Whether it is about a row that has no paced figure any longer, as it can't keep its rate.
+    fn forbids(&self, row: &SaturatedRow) -> bool {
+        let is_paced = |figure| matches!(figure, Figure::PacedP50 | Figure::PacedP99);
+        row.role == Role::Question
+            && row.saturated_in == SaturatedIn::After
+            && self.figure.is_none_or(is_paced)
+    }
+
     fn is_exceeded(&self, by: &ComparedFigure) -> bool {
         by.change().is_some_and(|change| change > self.threshold)
     }
 }
 
-/// The first gate that is about none of the figures: it would never fail, whatever happened.
-pub(super) fn idle<'a>(gates: &'a [Gate], figures: &[&ComparedFigure]) -> Option<&'a Gate> {
-    let is_idle = |gate: &&Gate| !figures.iter().any(|figure| gate.is_about(figure));
+/// The first gate that is about none of the figures and forbids none of the saturated rows: it would never fail, whatever happened.
+pub(super) fn idle<'a>(
+    gates: &'a [Gate],
+    figures: &[&ComparedFigure],
+    saturated: &[SaturatedRow],
+) -> Option<&'a Gate> {
+    let is_idle = |gate: &&Gate| {
+        !figures.iter().any(|figure| gate.is_about(figure))
+            && !saturated.iter().any(|row| gate.forbids(row))
+    };
     gates.iter().find(is_idle)
 }
 
-/// Notes what the gates forbid. Only what is detectably slower fails; what exceeds a threshold otherwise is noted as such.
+/// Notes what the gates forbid. Only what is detectably slower fails, or saturated now; what exceeds a threshold otherwise is noted
+/// as such.
 pub(super) fn apply(gates: &[Gate], runs: &mut ComparedRuns) {
     let name = &runs.before.name;
     let exceeded = runs.figures.iter().filter_map(|figure| {
         let mut about = gates.iter().filter(|gate| gate.is_about(figure));
         Some((about.find(|gate| gate.is_exceeded(figure))?, figure))
     });
-    let (mut forbidden, mut undetectable) = (Vec::new(), Vec::new());
+    let (mut forbidden, mut undetectable) = (saturations(gates, runs), Vec::new());
     for (gate, figure) in exceeded {
         let what = format!(
             "{} took {} as long as in {name}",
@@ -109,6 +125,22 @@ pub(super) fn apply(gates: &[Gate], runs: &mut ComparedRuns) {
     }
     runs.forbidden = forbidden;
     runs.undetectable = undetectable;
+}
+
+/// The rows that kept their rate before and are saturated now, with all gates that are about them.
+fn saturations(gates: &[Gate], runs: &ComparedRuns) -> Vec<String> {
+    let told = runs.saturated.iter().filter_map(|row| {
+        let about = gates.iter().filter(|gate| gate.forbids(row));
+        let about: Vec<String> = about.map(|gate| format!("--fail-if '{gate}'")).collect();
+        let verb = if about.len() == 1 {
+            "forbids"
+        } else {
+            "forbid"
+        };
+        let what = row.regression(&runs.before.name, &runs.after.name);
+        (!about.is_empty()).then(|| format!("{what}, which {} {verb}", about.join(" and ")))
+    });
+    told.collect()
 }
 
 fn times(of: &ComparedFigure) -> String {

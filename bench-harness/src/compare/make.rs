@@ -4,7 +4,7 @@ use globset::GlobMatcher;
 
 use super::document::{ComparedFigure, ComparedRuns, LimitDrift, Run};
 use super::rows::{FIGURES, Pair, Pairs, Series, own_windows, series, twins};
-use super::{circumstances, sentences};
+use super::{circumstances, saturation, sentences};
 use crate::report::document::{Figures, Report};
 use crate::stats::median;
 use crate::stats::noise::Waiting;
@@ -108,7 +108,10 @@ pub fn compare_runs(
             figures_of(pair, role)
         })
         .collect();
-    if asked.is_empty() {
+    let saturated = saturation::saturated_rows(before.report, after.report, |row| {
+        controls.role(row, is_same_system)
+    });
+    if asked.is_empty() && saturated.is_empty() {
         return Err(format!(
             "{} and {} have no figure in common; compare runs of the same contenders, sizes and commands",
             before.name, after.name
@@ -138,6 +141,7 @@ pub fn compare_runs(
         alone: pairs.alone,
         forbidden: Vec::new(),
         undetectable: Vec::new(),
+        saturated,
         figures: figures.collect(),
     };
     runs.warnings.extend(sentences::doubts(&runs));

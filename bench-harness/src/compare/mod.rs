@@ -9,6 +9,7 @@ pub mod document;
 pub mod gate;
 pub mod make;
 pub mod rows;
+mod saturation;
 mod sentences;
 mod sheets;
 mod show;
@@ -94,7 +95,7 @@ fn idle_controls(pattern: &str, name: &str) -> String {
 /// A gate that is about nothing would let everything pass.
 fn check_gates(gates: &[Gate], runs: &ComparedRuns) -> Result<(), String> {
     let figures: Vec<&ComparedFigure> = runs.figures.iter().collect();
-    match gate::idle(gates, &figures) {
+    match gate::idle(gates, &figures, &runs.saturated) {
         None => Ok(()),
         Some(gate) => Err(format!(
             "--fail-if '{gate}' is about no figure in question that both {} and {} have, so it could never fail; choose a figure that was measured",

@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::saturation::saturated_in;
 use crate::entry::Entry;
 use crate::fan::Stopped;
 use crate::measure::schedule::Arrivals;
@@ -52,7 +53,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(row: &Figures) -> Self {
+    pub(super) fn of(row: &Figures) -> Self {
         Self {
             contender: row.contender.clone(),
             wait: row.wait,
@@ -126,11 +127,12 @@ pub(super) struct Pairs<'a> {
 }
 
 /// Whether any figure of a row can be used.
-fn is_measured(row: &Figures) -> bool {
+pub(super) fn is_measured(row: &Figures) -> bool {
     matches!(row.status, Status::Ok | Status::Saturated) && !row.windows.is_empty()
 }
 
-fn rows(report: &Report) -> impl Iterator<Item = &Figures> {
+/// All rows but those that were entered again.
+pub(super) fn rows(report: &Report) -> impl Iterator<Item = &Figures> {
     report.results.iter().filter(|row| !row.is_twin)
 }
 
@@ -142,6 +144,9 @@ impl<'a> Pairs<'a> {
             let place = Place::of(row);
             let counterpart = counterpart(&place, after);
             let is_after = counterpart.is_some_and(|(row, _)| is_measured(row));
+            let is_saturated = counterpart.is_some_and(|(after, has_same_pace)| {
+                has_same_pace && saturated_in(row, after).is_some()
+            });
             match (is_measured(row), counterpart) {
                 (true, Some((after, has_same_pace))) if is_after => pairs.push(Pair {
                     place,
@@ -149,6 +154,8 @@ impl<'a> Pairs<'a> {
                     after,
                     has_same_pace,
                 }),
+                // That has sentences of its own.
+                _ if is_saturated => {}
                 (true, Some((after, _))) => {
                     failed.push(format!(
                         "Measured before and not after: {place}: {}.",
@@ -174,7 +181,7 @@ impl<'a> Pairs<'a> {
 }
 
 /// The row of the same place, and whether its pace is the same: what has other figures as well is compared by these at least.
-fn counterpart<'a>(place: &Place, report: &'a Report) -> Option<(&'a Figures, bool)> {
+pub(super) fn counterpart<'a>(place: &Place, report: &'a Report) -> Option<(&'a Figures, bool)> {
     if let Some(row) = rows(report).find(|row| Place::of(row) == *place) {
         return Some((row, true));
     }
@@ -253,7 +260,7 @@ fn windows(row: &Figures, kind: WindowKind) -> impl Iterator<Item = &WindowFigur
     row.windows.iter().filter(move |window| window.kind == kind)
 }
 
-fn has(row: &Figures, kind: WindowKind) -> bool {
+pub(super) fn has(row: &Figures, kind: WindowKind) -> bool {
     windows(row, kind).next().is_some()
 }
 

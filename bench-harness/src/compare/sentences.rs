@@ -19,9 +19,10 @@ const VERDICTS: [Verdict; 4] = [
     Verdict::TooFewRounds,
 ];
 
-/// What it comes to: a sentence about the figures in question, and one about the controls.
+/// What it comes to: a sentence about the figures in question, one about the controls, and what is saturated.
 pub(super) fn summary(runs: &ComparedRuns) -> Vec<String> {
     let mut sentences = vec![match runs.of_role(Role::Question).count() {
+        0 if runs.figures.is_empty() => "The runs have no figure in common.".to_owned(),
         0 => {
             "Every figure that both runs have is a control or a limit, so nothing was in question."
                 .to_owned()
@@ -36,6 +37,7 @@ pub(super) fn summary(runs: &ComparedRuns) -> Vec<String> {
         );
         sentences.push(counts(runs, Role::Control, &what));
     }
+    sentences.extend(runs.saturation());
     sentences
 }
 
@@ -99,7 +101,7 @@ pub(super) fn doubts(runs: &ComparedRuns) -> Vec<String> {
         }
     }
     let controls = runs.of_role(Role::Control).count();
-    if controls == 0 && runs.drift.len() < 2 {
+    if controls == 0 && runs.drift.len() < 2 && !runs.figures.is_empty() {
         doubts.push(
             "no row is certain to be unchanged, so that the floors know of the scatter within the runs alone; measure mechanisms of the kernel \
              as well, or name controls with --controls"

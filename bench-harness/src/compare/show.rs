@@ -5,12 +5,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::document::{ComparedRuns, Document, Run};
+use super::document::{ComparedFigure, ComparedRuns, Document, Run, SaturatedRow};
+use super::rows::Place;
 use crate::fan::Stopped;
 use crate::report::markdown;
 use crate::report::numbers::{counted, moment};
 use crate::report::terminal::{Layout, draw};
-use crate::stats::Verdict;
 use crate::stats::saves::Role;
 use crate::transport::WaitMode;
 
@@ -45,13 +45,9 @@ impl ComparedRuns {
         for (name, fact) in self.facts() {
             writeln!(out, "{}", layout.paragraph(&format!("{name}: {fact}")))?;
         }
-        let mut sheets = vec![self.overview()];
-        let details = self.details();
-        if !details.lines.is_empty() {
-            sheets.push(details);
-        }
-        for sheet in sheets {
-            let drawn = draw(&sheet, layout.table);
+        let sheets = [self.overview(), self.details()];
+        for sheet in sheets.iter().filter(|sheet| !sheet.lines.is_empty()) {
+            let drawn = draw(sheet, layout.table);
             write!(out, "\n{}\n{}", sheet.title, drawn.text)?;
             if !drawn.left_out.is_empty() {
                 let note = format!("No room for: {}. --wide shows all.", drawn.left_out);
@@ -138,19 +134,21 @@ struct Record<'a> {
     rate_per_second: Option<u64>,
     figure: &'static str,
     role: Role,
-    before_ns: f64,
-    after_ns: f64,
+    before_ns: Option<f64>,
+    after_ns: Option<f64>,
     drift: Option<f64>,
-    states: u32,
+    states: Option<u32>,
     ratio: Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
     coverage: Option<f64>,
-    rounds: u32,
-    p_value: f64,
-    p_adjusted: f64,
-    floor: f64,
-    verdict: Verdict,
+    rounds: Option<u32>,
+    p_value: Option<f64>,
+    p_adjusted: Option<f64>,
+    floor: Option<f64>,
+    verdict: &'static str,
+    share_behind_before: Option<f64>,
+    share_behind_after: Option<f64>,
 }
 
 impl Document {
@@ -164,7 +162,7 @@ impl Document {
         out.flush()
     }
 
-    /// Writes a line for each figure.
+    /// Writes a line for each figure, and for each row that is saturated.
     ///
     /// # Errors
     /// What the output says.
@@ -180,34 +178,71 @@ impl Document {
 }
 
 fn records(runs: &ComparedRuns) -> impl Iterator<Item = Record<'_>> {
-    runs.figures.iter().map(|one| {
-        let (place, comparison) = (&one.place, one.comparison);
-        Record {
-            before: &runs.before.name,
-            after: &runs.after.name,
-            contender: &place.contender,
-            wait: place.wait,
-            size_bytes: place.size_bytes,
-            producers: place.producers,
-            consumers: place.consumers,
-            stopped: place.stopped,
-            cores: place.cores.map(|[left, right]| format!("{left},{right}")),
-            rate_per_second: place.rate_per_second,
-            figure: one.figure.as_str(),
-            role: one.role,
-            before_ns: one.before_ns,
-            after_ns: one.after_ns,
-            drift: one.drift,
-            states: one.states,
-            ratio: comparison.ratio,
-            low: comparison.interval.map(|interval| interval.low),
-            high: comparison.interval.map(|interval| interval.high),
-            coverage: comparison.interval.map(|interval| interval.coverage),
-            rounds: comparison.rounds,
-            p_value: comparison.p_value,
-            p_adjusted: comparison.p_adjusted,
-            floor: comparison.floor,
-            verdict: comparison.verdict,
-        }
-    })
+    let figures = runs.figures.iter().map(|one| of_figure(runs, one));
+    let saturated = runs.saturated.iter().map(|row| of_saturated(runs, row));
+    figures.chain(saturated)
+}
+
+/// What is known of a row without any figure.
+fn bare<'a>(runs: &'a ComparedRuns, place: &'a Place, role: Role) -> Record<'a> {
+    Record {
+        before: &runs.before.name,
+        after: &runs.after.name,
+        contender: &place.contender,
+        wait: place.wait,
+        size_bytes: place.size_bytes,
+        producers: place.producers,
+        consumers: place.consumers,
+        stopped: place.stopped,
+        cores: place.cores.map(|[left, right]| format!("{left},{right}")),
+        rate_per_second: place.rate_per_second,
+        figure: "",
+        role,
+        before_ns: None,
+        after_ns: None,
+        drift: None,
+        states: None,
+        ratio: None,
+        low: None,
+        high: None,
+        coverage: None,
+        rounds: None,
+        p_value: None,
+        p_adjusted: None,
+        floor: None,
+        verdict: "",
+        share_behind_before: None,
+        share_behind_after: None,
+    }
+}
+
+fn of_figure<'a>(runs: &'a ComparedRuns, one: &'a ComparedFigure) -> Record<'a> {
+    let comparison = one.comparison;
+    Record {
+        figure: one.figure.as_str(),
+        before_ns: Some(one.before_ns),
+        after_ns: Some(one.after_ns),
+        drift: one.drift,
+        states: Some(one.states),
+        ratio: comparison.ratio,
+        low: comparison.interval.map(|interval| interval.low),
+        high: comparison.interval.map(|interval| interval.high),
+        coverage: comparison.interval.map(|interval| interval.coverage),
+        rounds: Some(comparison.rounds),
+        p_value: Some(comparison.p_value),
+        p_adjusted: Some(comparison.p_adjusted),
+        floor: Some(comparison.floor),
+        verdict: comparison.verdict.as_str(),
+        ..bare(runs, &one.place, one.role)
+    }
+}
+
+fn of_saturated<'a>(runs: &'a ComparedRuns, row: &'a SaturatedRow) -> Record<'a> {
+    Record {
+        figure: "paced",
+        verdict: row.saturated_in.as_str(),
+        share_behind_before: row.share_behind_before,
+        share_behind_after: row.share_behind_after,
+        ..bare(runs, &row.place, row.role)
+    }
 }

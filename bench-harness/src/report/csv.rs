@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use super::document::{Figures, Report, SideCost, Times, WindowFigures, WindowKind};
 use super::rows::status;
-use crate::compare::document::{ComparedFigure, ComparedRuns};
+use crate::compare::document::{ComparedFigure, ComparedRuns, SaturatedRow};
 use crate::compare::rows::row_of;
 use crate::fan::Stopped;
 use crate::measure::latency::Latency;
 use crate::measure::usage::Usage;
+use crate::stats::Comparison;
 use crate::stats::saves::Role;
-use crate::stats::{Comparison, Verdict};
 use crate::transport::{Class, WaitMode};
 
 /// A line. What doesn't apply is empty.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Record<'a> {
     command: &'a str,
     contender: &'a str,
@@ -45,10 +45,10 @@ struct Record<'a> {
     disturbance: Option<&'a str>,
     /// The run that is compared with. This and what follows is empty in all but the lines of the kind `baseline`.
     baseline: Option<&'a str>,
-    /// The figure that is compared, as in `compare`; what is told of it is in `figure`.
+    /// The figure that is compared, as in `compare`, or `paced` of a row that is saturated; what is told of it is in `figure`.
     compared: Option<&'static str>,
     role: Option<Role>,
-    verdict: Option<Verdict>,
+    verdict: Option<&'static str>,
 }
 
 /// A figure: its name, its value, its unit.
@@ -110,21 +110,25 @@ impl Report {
             let Some(row) = row_of(&one.place, self) else {
                 continue;
             };
-            for (figure, value, unit) in of_compared(one) {
-                if value.is_some() {
-                    lines.serialize(Record {
-                        kind: "baseline",
-                        figure,
-                        value,
-                        unit,
-                        baseline: Some(&runs.before.name),
-                        compared: Some(one.figure.as_str()),
-                        role: Some(one.role),
-                        verdict: Some(one.comparison.verdict),
-                        ..self.bare(row)
-                    })?;
-                }
-            }
+            let line = Record {
+                compared: Some(one.figure.as_str()),
+                role: Some(one.role),
+                verdict: Some(one.comparison.verdict.as_str()),
+                ..self.bare(row)
+            };
+            write_compared(&runs.before.name, &line, of_compared(one), lines)?;
+        }
+        for one in &runs.saturated {
+            let Some(row) = row_of(&one.place, self) else {
+                continue;
+            };
+            let line = Record {
+                compared: Some("paced"),
+                role: Some(one.role),
+                verdict: Some(one.saturated_in.as_str()),
+                ..self.bare(row)
+            };
+            write_compared(&runs.before.name, &line, of_saturated(one), lines)?;
         }
         Ok(())
     }
@@ -168,6 +172,28 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Writes what is told of a row that is compared with a baseline.
+fn write_compared(
+    baseline: &str,
+    line: &Record<'_>,
+    values: Vec<Value>,
+    lines: &mut Writer<impl Write>,
+) -> io::Result<()> {
+    for (figure, value, unit) in values {
+        if value.is_some() {
+            lines.serialize(Record {
+                kind: "baseline",
+                figure,
+                value,
+                unit,
+                baseline: Some(baseline),
+                ..line.clone()
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn pair([left, right]: [usize; 2]) -> String {
@@ -312,6 +338,14 @@ fn of_compared(one: &ComparedFigure) -> Vec<Value> {
         ("p_value", Some(comparison.p_value), "1"),
         ("p_adjusted", Some(comparison.p_adjusted), "1"),
         ("floor", Some(comparison.floor), "1"),
+    ]
+}
+
+/// By which shares a row missed its rate that has no latencies to compare.
+fn of_saturated(row: &SaturatedRow) -> Vec<Value> {
+    vec![
+        ("share_behind_before", row.share_behind_before, "1"),
+        ("share_behind_after", row.share_behind_after, "1"),
     ]
 }
 
