@@ -27,11 +27,11 @@ pub fn example(name: &str) -> PathBuf {
     let _one_at_a_time = LOOKING.lock();
     let here = std::env::current_exe().unwrap();
     let folder = here.parent().unwrap().with_file_name("examples");
-    let built_at = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let made_at = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
     let path = folder.join(name);
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let changed_at = ["src", "examples"].map(|part| newest_below(&package.join(part)));
-    if built_at(&path) >= changed_at.into_iter().max() {
+    if made_at(&path) >= changed_at.into_iter().max() {
         return path;
     }
     let build = CargoBuild::new()
@@ -39,8 +39,8 @@ pub fn example(name: &str) -> PathBuf {
         .args(["--locked"])
         .example(name)
         .current_release();
-    let built = build.run().unwrap_or_else(|error| panic!("{error}"));
-    built.path().to_owned()
+    let done = build.run().unwrap_or_else(|error| panic!("{error}"));
+    done.path().to_owned()
 }
 
 /// When a file below this folder was changed last.
