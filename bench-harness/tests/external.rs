@@ -39,6 +39,26 @@ fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
 }
 
 #[test]
+fn the_memory_of_a_program_is_its_own_and_that_of_its_children() {
+    const HELD: u64 = 64 << 20;
+    let memory = |row: &Value| {
+        ["sender", "receiver"].map(|side| row["cost"][side]["resident_bytes_max"].as_u64().unwrap())
+    };
+    let (_, row, stderr) = measure("light", honest().to_str().unwrap(), &["--size", "100"]);
+    let of_light = memory(&row);
+    assert!(of_light.iter().all(|&bytes| bytes > 0), "{stderr}{row:#}");
+    assert!(of_light.iter().all(|&bytes| bytes < HELD / 2), "{row:#}");
+    let held = format!("HELD = b'x' * {HELD}\nKEY, STEP, MASK =");
+    let Some(path) = python("heavy", &[("KEY, STEP, MASK =", &held)]) else {
+        return;
+    };
+    let command = format!("sh -c 'python3 {}; exit $?'", path.display());
+    let (code, row, stderr) = measure("heavy", &command, &["--size", "100"]);
+    assert_eq!(code, 0, "{stderr}{row:#}");
+    assert!(memory(&row).iter().all(|&bytes| bytes > HELD), "{row:#}");
+}
+
+#[test]
 fn a_lie_about_the_count_is_told_with_both_numbers() {
     let command = altered(r#"s/\"messages\":/\"messages\":1/"#);
     is_refused("lies-count", &command, &["messages, and", "were ordered"]);

@@ -1,8 +1,10 @@
 //! What a run costs a process, or a thread that is measured beside others of its process, beside time.
 
 use std::fs::{self, File};
+use std::io;
 use std::ops::AddAssign;
 use std::os::unix::fs::FileExt;
+use std::process;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -34,7 +36,8 @@ pub struct Usage {
     pub queued_ns: Option<u64>,
     /// System calls that move or await messages; none where they aren't counted.
     pub system_calls: Option<u64>,
-    /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one.
+    /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one, of a program of the
+    /// user's that with all its children.
     pub resident_bytes: Option<u64>,
 }
 
@@ -148,17 +151,22 @@ impl Usage {
                 .map(|(b, a)| b.saturating_sub(a)),
             system_calls: calls::are_all_seen()
                 .then(|| to.system_calls.saturating_sub(from.system_calls)),
-            resident_bytes: resident_bytes(),
+            resident_bytes: resident_bytes_of(process::id()).ok(),
         }
     }
 }
 
-/// What this process has in memory, shared pages included; none where the kernel doesn't tell.
-fn resident_bytes() -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    let page_len = sysconf(SysconfVar::PAGE_SIZE).ok()??;
-    Some(pages * page_len as u64)
+/// What a process has in memory, shared pages included.
+///
+/// # Errors
+/// When the kernel doesn't tell, or the process is gone.
+pub fn resident_bytes_of(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = text.split_whitespace().nth(1);
+    let pages: Option<u64> = pages.and_then(|pages| pages.parse().ok());
+    let page_len = sysconf(SysconfVar::PAGE_SIZE)?;
+    let bytes = pages.zip(page_len).map(|(pages, len)| pages * len as u64);
+    bytes.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

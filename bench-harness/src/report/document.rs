@@ -282,7 +282,8 @@ pub struct SideCost {
     pub context_switches_per_message: Option<f64>,
     /// System calls that move or await messages.
     pub system_calls_per_message: Option<f64>,
-    /// The most memory that its processes had in use, each for itself: shared pages count in each.
+    /// The most memory that its processes had in use, each for itself: shared pages count in each. Of a program of the user's it is that
+    /// of the program and its children together.
     pub resident_bytes_max: Option<u64>,
 }
 
