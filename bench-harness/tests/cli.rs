@@ -32,6 +32,10 @@ fn every_contender_reports_in_the_format() {
         );
         assert_eq!(row["status"] == "ok", row["reason"].is_null(), "{name}");
         assert!(is_clean(row), "{name}");
+        for window in row["windows"].as_array().unwrap() {
+            let is_trip = window["kind"] == "round_trip";
+            assert_eq!(window["beside"], if is_trip { 8 } else { 0 }, "{name}");
+        }
         let carries = row["class"] == "message" || row["class"] == "stream";
         if carries && row["status"] == "ok" {
             assert_eq!(row["size_bytes"], 64, "{name}");

@@ -31,6 +31,9 @@ fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
     assert_eq!(row["capacity"], 65_536 / 104);
     assert!(row["stream"]["ns_per_message"].as_f64().unwrap() > 0.0);
     assert!(row["round_trip_ns"]["max"].as_u64().unwrap() > 0);
+    let windows = row["windows"].as_array().unwrap();
+    let mut trips = windows.iter().filter(|w| w["kind"] == "round_trip");
+    assert!(trips.all(|window| window["beside"] == 8), "{row:#}");
     // Each message takes a system call at least: so much CPU time is not that of a process that only waits for an answer.
     assert!(
         row["cpu_ns_per_message"].as_f64().unwrap() > 50.0,

@@ -179,6 +179,7 @@ impl Peer<'_> {
             }
             Ok(Account {
                 sent: order.messages,
+                beside: WARM_UP,
                 times: Some(recorder.distribution()),
                 ..Account::default()
             })
@@ -194,6 +195,7 @@ impl Peer<'_> {
         self.take_part(run, messages, &order, |_, _| {
             Ok(Account {
                 sent: order.messages,
+                beside: WARM_UP,
                 ..Account::default()
             })
         })

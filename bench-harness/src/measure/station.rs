@@ -38,6 +38,8 @@ pub struct Account {
     pub sent: u64,
     /// How many messages the run had, if it ended before all that were ordered.
     pub cut_after: Option<u64>,
+    /// Messages or exchanges beside those of the run, that were made while its cost was counted: to warm up, or to tell the end.
+    pub beside: u64,
     /// What came in.
     pub arrived: Option<Arrived>,
     /// The times of the round trips, or of the way there.
@@ -253,6 +255,7 @@ impl<'a> Station<'a> {
             is_final: order.is_final,
             messages: account.cut_after.unwrap_or(order.messages),
             elapsed_ns: 0,
+            beside: account.beside,
             sent: account.sent,
             is_idle: !matches!(account.error, Some(RunError::Send(_))),
             arrived: account.arrived,

@@ -369,6 +369,7 @@ fn of_window(window: &WindowFigures) -> Vec<Value> {
     let mut values = vec![
         ("began", count(window.began_ns), "ns"),
         ("count", count(window.count), "1"),
+        ("beside", window.beside.and_then(count), "1"),
         ("elapsed", count(window.elapsed_ns), "ns"),
         ("ns_each", Some(window.ns_each), "ns"),
     ];

@@ -345,6 +345,10 @@ pub struct WindowFigures {
     pub disturbance: Option<String>,
     /// Messages; in round trips, exchanges.
     pub count: u64,
+    /// How many there were beside these while the cost was counted: to warm up, or to tell the end. The cost of one is that of all of them,
+    /// divided by both numbers together. Missing in older results.
+    #[serde(default)]
+    pub beside: Option<u64>,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,
     /// Time for one message or exchange.

@@ -141,6 +141,7 @@ fn windows(row: &Row) -> Vec<WindowFigures> {
                 began_ns: round.began_ns,
                 disturbance: round.disturbance.clone(),
                 count: window.count,
+                beside: Some(window.beside),
                 elapsed_ns: window.elapsed_ns,
                 ns_each: window.ns_each(),
                 times_ns: window.times.as_ref().map(|times| times.summary),
@@ -244,8 +245,8 @@ fn paced(row: &Row) -> Paced {
     }
 }
 
-/// The costs for a message: medians over rounds. An exchange is two messages.
-fn set_costs(row: &mut Figures) {
+/// The costs for a message: medians over rounds.
+pub(super) fn set_costs(row: &mut Figures) {
     let has = |kind| row.windows.iter().any(|window| window.kind == kind);
     let stream = slower_regime(row);
     let kinds = [stream, WindowKind::RoundTrip, WindowKind::Paced];
@@ -253,9 +254,8 @@ fn set_costs(row: &mut Figures) {
         return;
     };
     let each = |of: &dyn Fn(&WindowFigures) -> Option<u64>| {
-        let per_window = if kind == WindowKind::RoundTrip { 2 } else { 1 };
         median(&values(&row.series(kind, |window| {
-            Some(of(window)? as f64 / (per_window * window.count).max(1) as f64)
+            Some(of(window)? as f64 / row.messages_paid(window) as f64)
         })))
     };
     let side = |of: fn(&WindowFigures) -> &Usage| SideCost {

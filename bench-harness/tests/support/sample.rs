@@ -287,6 +287,7 @@ fn window(ns_each: f64) -> Window {
     };
     Window {
         count: COUNT,
+        beside: 0,
         elapsed_ns,
         sender: usage,
         receiver: usage,
