@@ -264,10 +264,7 @@ pub(super) fn series(row: &Figures, figure: Figure, kind: WindowKind) -> Option<
         Figure::Stream => Some(window.ns_each),
         Figure::RoundTripP50 | Figure::PacedP50 => Some(window.times_ns?.p50? as f64),
         Figure::RoundTripP99 | Figure::PacedP99 => Some(window.times_ns?.p99? as f64),
-        Figure::Cpu => {
-            let cpu_ns = window.sender.cpu_ns + window.receiver.cpu_ns;
-            Some(cpu_ns as f64 / row.messages_paid(window) as f64)
-        }
+        Figure::Cpu => Some(window.paid()?.cpu_ns as f64 / row.messages_paid(window) as f64),
     };
     let all: Option<Series> = windows(row, kind)
         .map(|window| Some((window.round, value(window)?)))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::integrity::{Arrived, Ending};
 use super::latency::Distribution;
 use super::pacing::Pacing;
-use super::usage::{Counters, QueueMeter, Usage, Whose};
+use super::usage::{Counters, QueueMeter, Usage, Used, Whose};
 use crate::clock::now_ns;
 use crate::fan::Seat;
 use crate::job::{Job, Lateness, RunKind, RunReport, SideReport};
@@ -44,6 +44,8 @@ pub struct Account {
     pub arrived: Option<Arrived>,
     /// The times of the round trips, or of the way there.
     pub times: Option<Distribution>,
+    /// What the sender of a paced run used to wait for the moments; none if it slept, which can't be told from sleeping in a send.
+    pub waiting: Option<Used>,
     /// How far a paced run fell behind.
     pub lateness: Option<Lateness>,
     /// What ended it early.
@@ -248,7 +250,10 @@ impl<'a> Station<'a> {
         let before = (self.queue_meter.so_far(), Counters::so_far(self.whose));
         let account = body(self.page, run);
         let after = (Counters::so_far(self.whose), self.queue_meter.so_far());
-        let usage = Usage::between(before, after);
+        let usage = Usage {
+            waiting: account.waiting,
+            ..Usage::between(before, after)
+        };
         self.disarm()?;
         self.report.runs.push(RunReport {
             kind,

@@ -8,6 +8,7 @@ use std::process;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,43 @@ pub struct Usage {
     /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one, of a program of the
     /// user's that with all its children.
     pub resident_bytes: Option<u64>,
+    /// What of that was the harness's own wait for the moments at which messages were due: of a sender of paced messages, and none where nobody knows.
+    #[serde(default)]
+    pub waiting: Option<Used>,
+}
+
+/// What a thread used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Used {
+    /// CPU time, of the user and of the system.
+    pub cpu_ns: u64,
+    /// How often it left its core, whoever wanted that.
+    pub switches: u64,
+}
+
+impl Used {
+    /// What this thread used so far.
+    ///
+    /// # Panics
+    /// Never on Linux: neither call has a reason to fail.
+    pub fn so_far() -> Self {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage of oneself never fails");
+        let switches = usage.voluntary_context_switches() + usage.involuntary_context_switches();
+        // To the nanosecond, other than the times of getrusage.
+        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .expect("every thread has a clock of its own");
+        Self {
+            cpu_ns: time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64,
+            switches: switches as u64,
+        }
+    }
+}
+
+impl AddAssign for Used {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.switches += other.switches;
+    }
 }
 
 impl Usage {
@@ -59,6 +97,10 @@ impl AddAssign for Usage {
             .zip(other.system_calls)
             .map(|(a, b)| a + b);
         self.resident_bytes = self.resident_bytes.max(other.resident_bytes);
+        self.waiting = self.waiting.zip(other.waiting).map(|(mut both, other)| {
+            both += other;
+            both
+        });
     }
 }
 
@@ -152,6 +194,7 @@ impl Usage {
             system_calls: calls::are_all_seen()
                 .then(|| to.system_calls.saturating_sub(from.system_calls)),
             resident_bytes: resident_bytes_of(process::id()).ok(),
+            waiting: None,
         }
     }
 }

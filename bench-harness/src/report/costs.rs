@@ -1,6 +1,7 @@
-//! For how many messages the cost of a window was paid.
+//! What a window cost, and for how many messages that was paid.
 
 use super::document::{Figures, WindowFigures, WindowKind};
+use crate::measure::usage::{Usage, Used};
 
 /// Exchanges to warm up, where the results don't tell: in the versions that wrote these there were always so many.
 const WARM_UP: u64 = 8;
@@ -20,12 +21,46 @@ impl Figures {
     }
 }
 
+impl WindowFigures {
+    /// What the sender used for the messages: none of paced ones if nobody knows how much of it was waiting until they were due. So it is
+    /// in older results, of a program of the user's, and where the sender slept.
+    pub(crate) fn sender_paid(&self) -> Option<Used> {
+        let all = used(&self.sender);
+        if self.kind != WindowKind::Paced {
+            return Some(all);
+        }
+        let waiting = self.sender.waiting?;
+        Some(Used {
+            cpu_ns: all.cpu_ns.saturating_sub(waiting.cpu_ns),
+            switches: all.switches.saturating_sub(waiting.switches),
+        })
+    }
+
+    /// What the receiver used: it waits for the messages as its contender does.
+    pub(crate) fn receiver_paid(&self) -> Used {
+        used(&self.receiver)
+    }
+
+    /// What both used for the messages.
+    pub(crate) fn paid(&self) -> Option<Used> {
+        let mut both = self.sender_paid()?;
+        both += self.receiver_paid();
+        Some(both)
+    }
+}
+
+fn used(usage: &Usage) -> Used {
+    Used {
+        cpu_ns: usage.cpu_ns,
+        switches: usage.switches(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::entry::{Entry, Wanted};
     use crate::fan::Fan;
-    use crate::measure::usage::Usage;
     use crate::report::figures::{figures, set_costs};
     use crate::results::{Round, Row, Status, Window};
     use crate::transport::registry::find;
@@ -86,5 +121,43 @@ mod tests {
             ..Round::default()
         };
         assert_costs(row(Fan::PAIR, round), 1_000.0);
+    }
+
+    /// The sender's time on the processor, the receiver's and that of both, and the switches of both, for each of 10 paced messages.
+    fn paced_costs(waiting: Option<Used>) -> [Option<f64>; 4] {
+        let mut paced = window(10, 0);
+        paced.sender.waiting = waiting;
+        paced.sender.involuntary_switches = 6;
+        paced.sender.system_calls = Some(10);
+        paced.receiver.system_calls = Some(20);
+        let round = Round {
+            paced: Some(paced),
+            ..Round::default()
+        };
+        let row = row(Fan::PAIR, round);
+        assert_eq!(row.system_calls_per_message, Some(3.0));
+        [
+            row.cost.sender.cpu_ns_per_message,
+            row.cost.receiver.cpu_ns_per_message,
+            row.cpu_ns_per_message,
+            row.context_switches_per_message,
+        ]
+    }
+
+    #[test]
+    fn waiting_for_the_moments_of_messages_is_no_cost_of_them() {
+        let waiting = Used {
+            cpu_ns: 900,
+            switches: 4,
+        };
+        assert_eq!(
+            paced_costs(Some(waiting)),
+            [Some(10.0), Some(100.0), Some(110.0), Some(0.2)]
+        );
+    }
+
+    #[test]
+    fn where_nobody_knows_of_the_waiting_only_the_receiver_has_a_cost() {
+        assert_eq!(paced_costs(None), [None, Some(100.0), None, None]);
     }
 }

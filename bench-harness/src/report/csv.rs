@@ -382,6 +382,10 @@ fn of_window(window: &WindowFigures) -> Vec<Value> {
             .flatten(),
     );
     values.extend(of_usage(&window.sender, SENDER));
+    if let Some(waiting) = window.sender.waiting {
+        values.push(("sender_waiting_cpu", count(waiting.cpu_ns), "ns"));
+        values.push(("sender_waiting_switches", count(waiting.switches), "1"));
+    }
     values.extend(of_usage(&window.receiver, RECEIVER));
     values
 }

@@ -170,7 +170,8 @@ pub struct Figures {
     pub round_trip_ns: Times,
     /// One-way latency at a fixed rate, from the moment each message was due.
     pub paced_ns: Paced,
-    /// CPU time of both sides for a message: in the window of the stream's figure, else in the round trips, else in the paced window.
+    /// CPU time of both sides for a message: in the window of the stream's figure, else in the round trips, else in the paced window. There it
+    /// is without the harness's own wait for the moments at which messages are due, and none where nobody knows what that takes.
     pub cpu_ns_per_message: Option<f64>,
     /// Context switches of both sides for a message, likewise.
     pub context_switches_per_message: Option<f64>,

@@ -39,7 +39,7 @@ const LEGEND_OF_ROWS: [(&str, &str); 6] = [
     ),
     (
         "cost/msg",
-        "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+        "cost: of both sides together, without the harness's wait until a message is due; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
     ),
 ];
 const LEGEND_OF_THREADS: &str = "[thread]: two threads of one process, where all others have a process for each side; there to see what the border costs.";
