@@ -206,6 +206,8 @@ pub struct RunReport {
     pub is_final: bool,
     /// How many messages (or round trips) there were, of all producers together: those that were ordered, if it didn't end early.
     pub messages: u64,
+    /// How many there were beside these while the cost was counted.
+    pub beside: u64,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,
     /// How many sends returned without an error.

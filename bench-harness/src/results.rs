@@ -144,6 +144,8 @@ pub struct Round {
 pub struct Window {
     /// Messages; in a round trip, exchanges.
     pub count: u64,
+    /// How many there were beside these while the cost was counted.
+    pub beside: u64,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,
     /// What it cost those who sent, or who began the exchanges.
@@ -180,6 +182,7 @@ impl Window {
         let (senders, receivers) = runs.split_at(producers.min(runs.len()));
         Self {
             count: runs.first().map_or(0, |leader| leader.messages),
+            beside: runs.first().map_or(0, |leader| leader.beside),
             elapsed_ns: runs.first().map_or(0, |leader| leader.elapsed_ns),
             sender: sum(senders),
             receiver: sum(receivers),

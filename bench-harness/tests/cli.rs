@@ -32,6 +32,10 @@ fn every_contender_reports_in_the_format() {
         );
         assert_eq!(row["status"] == "ok", row["reason"].is_null(), "{name}");
         assert!(is_clean(row), "{name}");
+        for window in row["windows"].as_array().unwrap() {
+            let is_trip = window["kind"] == "round_trip";
+            assert_eq!(window["beside"], if is_trip { 8 } else { 0 }, "{name}");
+        }
         let carries = row["class"] == "message" || row["class"] == "stream";
         if carries && row["status"] == "ok" {
             assert_eq!(row["size_bytes"], 64, "{name}");
@@ -113,6 +117,32 @@ fn what_was_left_out_is_missing_and_the_ratio_to_it_is_null() {
     let ring = row(&report, "ring-spsc", "park");
     assert!(ring["ratio_to_limit"]["stream"].is_null());
     assert!(ring["ratio_to_pipe"]["stream"].is_null());
+}
+
+#[test]
+fn the_wait_until_a_message_is_due_is_no_cost_of_it() {
+    const GAP_NS: f64 = 2_000_000.0;
+    let args = ["paced", "--output", "json", "--rate", "500", "--duration"];
+    let more = ["100ms", "--rounds", "2", "--contender", "pipe"];
+    let output = run(&[&args[..], &more].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = row(&report, "pipe", "park");
+    assert!(row["windows"].as_array().is_some_and(|all| !all.is_empty()));
+    for window in row["windows"].as_array().unwrap() {
+        let sender = &window["sender"];
+        let waiting_ns = &sender["waiting"]["cpu_ns"];
+        if waiting_ns.is_null() {
+            // With a single core both sides share it.
+            assert!(row["cpu_ns_per_message"].is_null(), "{row:#}");
+            return;
+        }
+        // It waits on its core, as far as that is its own, and does nearly nothing else.
+        let all_ns = sender["cpu_ns"].as_f64().unwrap();
+        let paid_ns = all_ns - waiting_ns.as_f64().unwrap();
+        assert!(paid_ns > 0.0 && paid_ns < all_ns / 2.0, "{window:#}");
+    }
+    let cpu_ns = row["cpu_ns_per_message"].as_f64().unwrap();
+    assert!(cpu_ns > 0.0 && cpu_ns < GAP_NS / 4.0, "{row:#}");
 }
 
 #[test]

@@ -31,11 +31,34 @@ fn an_honest_program_is_measured_and_what_it_costs_is_its_own() {
     assert_eq!(row["capacity"], 65_536 / 104);
     assert!(row["stream"]["ns_per_message"].as_f64().unwrap() > 0.0);
     assert!(row["round_trip_ns"]["max"].as_u64().unwrap() > 0);
+    let windows = row["windows"].as_array().unwrap();
+    let mut trips = windows.iter().filter(|w| w["kind"] == "round_trip");
+    assert!(trips.all(|window| window["beside"] == 8), "{row:#}");
     // Each message takes a system call at least: so much CPU time is not that of a process that only waits for an answer.
     assert!(
         row["cpu_ns_per_message"].as_f64().unwrap() > 50.0,
         "{row:#}"
     );
+}
+
+#[test]
+fn the_memory_of_a_program_is_its_own_and_that_of_its_children() {
+    const HELD: u64 = 64 << 20;
+    let memory = |row: &Value| {
+        ["sender", "receiver"].map(|side| row["cost"][side]["resident_bytes_max"].as_u64().unwrap())
+    };
+    let (_, row, stderr) = measure("light", honest().to_str().unwrap(), &["--size", "100"]);
+    let of_light = memory(&row);
+    assert!(of_light.iter().all(|&bytes| bytes > 0), "{stderr}{row:#}");
+    assert!(of_light.iter().all(|&bytes| bytes < HELD / 2), "{row:#}");
+    let held = format!("HELD = b'x' * {HELD}\nKEY, STEP, MASK =");
+    let Some(path) = python("heavy", &[("KEY, STEP, MASK =", &held)]) else {
+        return;
+    };
+    let command = format!("sh -c 'python3 {}; exit $?'", path.display());
+    let (code, row, stderr) = measure("heavy", &command, &["--size", "100"]);
+    assert_eq!(code, 0, "{stderr}{row:#}");
+    assert!(memory(&row).iter().all(|&bytes| bytes > HELD), "{row:#}");
 }
 
 #[test]

@@ -356,6 +356,32 @@ fn what_was_saved_is_shown_as_if_it_had_just_been_measured() {
 }
 
 #[test]
+fn what_an_older_version_divided_by_too_few_exchanges_is_divided_anew() {
+    const WARM_UP: f64 = 8.0;
+    let mut report = of_command("rtt");
+    let cpu_ns = |report: &Report| -> Vec<f64> {
+        let rows = report.results.iter();
+        rows.filter_map(|row| row.cpu_ns_per_message).collect()
+    };
+    let before = cpu_ns(&report);
+    let windows = report.results.iter_mut().flat_map(|row| &mut row.windows);
+    let mut factors = windows.map(|window| {
+        window.beside = None;
+        window.count as f64 / (window.count as f64 + WARM_UP)
+    });
+    let factor = factors.next().unwrap();
+    assert!(factors.all(|other| (other - factor).abs() < 1e-9));
+    let file = place("older.json");
+    saved::store(&report, &file).unwrap();
+    let after = cpu_ns(&saved::load(&file).unwrap());
+    assert!(!before.is_empty() && before.len() == after.len());
+    for (before, after) in before.iter().zip(after) {
+        assert!((after / before - factor).abs() < 1e-9, "{before} {after}");
+    }
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
 fn an_incomplete_run_does_not_replace_complete_results() {
     let file = place("kept.json");
     saved::store(&of_command("topo"), &file).unwrap();

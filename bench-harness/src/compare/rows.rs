@@ -271,12 +271,7 @@ pub(super) fn series(row: &Figures, figure: Figure, kind: WindowKind) -> Option<
         Figure::Stream => Some(window.ns_each),
         Figure::RoundTripP50 | Figure::PacedP50 => Some(window.times_ns?.p50? as f64),
         Figure::RoundTripP99 | Figure::PacedP99 => Some(window.times_ns?.p99? as f64),
-        Figure::Cpu => {
-            // An exchange is two messages.
-            let messages = if kind == WindowKind::RoundTrip { 2 } else { 1 } * window.count.max(1);
-            let cpu_ns = window.sender.cpu_ns + window.receiver.cpu_ns;
-            Some(cpu_ns as f64 / messages as f64)
-        }
+        Figure::Cpu => Some(window.paid()?.cpu_ns as f64 / row.messages_paid(window) as f64),
     };
     let all: Option<Series> = windows(row, kind)
         .map(|window| Some((window.round, value(window)?)))
@@ -332,4 +327,49 @@ pub(super) fn own_windows(first: &Figures, again: &Figures, figure: Figure) -> O
         has_same_pace: true,
     };
     pair.windows_of(figure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Wanted;
+    use crate::fan::Fan;
+    use crate::measure::usage::Usage;
+    use crate::report::figures::figures;
+    use crate::results::{Round, Row, Window};
+    use crate::transport::registry::find;
+
+    fn cpu_of(count: u64, beside: Option<u64>) -> Option<Series> {
+        let usage = Usage {
+            cpu_ns: 1_000,
+            ..Usage::default()
+        };
+        let mut row = Row::new(Entry::new(
+            find("pipe/park").unwrap(),
+            64,
+            Fan::PAIR,
+            Wanted::default(),
+        ));
+        row.status = Status::Ok;
+        row.rounds.push(Round {
+            exchanges: Some(Window {
+                count,
+                sender: usage,
+                receiver: usage,
+                ..Window::default()
+            }),
+            ..Round::default()
+        });
+        let mut row = figures(&[row], None, "pipe/park", 1).0.remove(0);
+        row.windows[0].beside = beside;
+        series(&row, Figure::Cpu, WindowKind::RoundTrip)
+    }
+
+    #[test]
+    fn the_cpu_time_of_few_exchanges_is_that_of_their_warm_up_as_well() {
+        assert_eq!(cpu_of(2, Some(8)), Some(vec![(0, 100.0)]));
+        assert_eq!(cpu_of(2, Some(0)), Some(vec![(0, 500.0)]));
+        // Of a report that doesn't tell.
+        assert_eq!(cpu_of(2, None), Some(vec![(0, 100.0)]));
+    }
 }

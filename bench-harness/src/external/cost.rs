@@ -1,11 +1,18 @@
-//! What a program costs: the CPU time and the switches of all its threads and children, as the kernel tells them in `/proc`.
+//! What a program costs: the CPU time and the switches of all its threads and children, and the memory that these have in use, as the kernel
+//! tells them in `/proc`.
 //!
 //! A thread that began and ended between two looks is not seen, nor are children where the kernel doesn't list them
-//! (`CONFIG_PROC_CHILDREN`).
+//! (`CONFIG_PROC_CHILDREN`): the memory is unknown then.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::ops::AddAssign;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::measure::usage::resident_bytes_of;
 
 /// No more processes of one program are looked at.
 const PROCESSES_MAX: usize = 64;
@@ -32,23 +39,35 @@ impl AddAssign for Cost {
     }
 }
 
-/// What each thread used so far, by its number.
+/// What a program and all below it used up to a moment.
 #[derive(Debug, Default)]
-pub struct Snapshot(HashMap<u32, Cost>);
+pub struct Snapshot {
+    /// What each thread used so far, by its number.
+    costs: HashMap<u32, Cost>,
+    /// Memory in use, of all processes together: shared pages count in each. None where some of it can't be read.
+    pub resident_bytes: Option<u64>,
+}
 
 impl Snapshot {
     /// Of a process and all below it.
     pub fn of(pid: u32) -> Self {
         let mut costs = HashMap::new();
+        let lists_children = Path::new("/proc/thread-self/children").exists();
+        let mut resident_bytes = resident_bytes_of(pid).ok().filter(|_| lists_children);
         let mut waiting = vec![pid];
         let mut processes = 0;
-        while let Some(pid) = waiting.pop() {
+        while let Some(next) = waiting.pop() {
             processes += 1;
             if processes > PROCESSES_MAX {
+                resident_bytes = None;
                 break;
             }
+            if next != pid {
+                let of_child = resident_bytes_of_child(next);
+                resident_bytes = resident_bytes.zip(of_child).map(|(all, one)| all + one);
+            }
             // Who has just ended has no directory any more.
-            for task in fs::read_dir(format!("/proc/{pid}/task"))
+            for task in fs::read_dir(format!("/proc/{next}/task"))
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -64,14 +83,17 @@ impl Snapshot {
                 );
             }
         }
-        Self(costs)
+        Self {
+            costs,
+            resident_bytes,
+        }
     }
 
     /// What was used since then.
     pub fn since(&self, before: &Self) -> Cost {
         let mut total = Cost::default();
-        for (tid, now) in &self.0 {
-            let then = before.0.get(tid).copied().unwrap_or_default();
+        for (tid, now) in &self.costs {
+            let then = before.costs.get(tid).copied().unwrap_or_default();
             total.cpu_ns += now.cpu_ns.saturating_sub(then.cpu_ns);
             total.queued_ns += now.queued_ns.saturating_sub(then.queued_ns);
             total.voluntary_switches += now
@@ -83,6 +105,18 @@ impl Snapshot {
         }
         total
     }
+}
+
+/// Who has just ended has no memory any more.
+fn resident_bytes_of_child(pid: u32) -> Option<u64> {
+    match resident_bytes_of(pid) {
+        Err(error) if is_gone(&error) => Some(0),
+        result => result.ok(),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// How long this process, its main thread, could have run so far but another had the core.
@@ -137,9 +171,25 @@ mod tests {
             });
             assert!(spun.join().unwrap().since(&before).cpu_ns > 0);
         });
+        assert_eq!(Snapshot::of(u32::MAX).resident_bytes, None);
         assert_eq!(
             Snapshot::of(u32::MAX).since(&Snapshot::default()),
             Cost::default()
         );
+    }
+
+    #[test]
+    fn the_memory_of_a_child_is_in_the_sum_and_a_child_that_is_gone_has_none() {
+        let pid = std::process::id();
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let all = Snapshot::of(pid).resident_bytes.unwrap();
+        let of_child = resident_bytes_of_child(child.id()).unwrap();
+        assert!(of_child > 0 && all > of_child, "{all} {of_child}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(resident_bytes_of_child(child.id()), Some(0));
     }
 }

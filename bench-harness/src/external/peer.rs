@@ -32,6 +32,8 @@ const WARM_UP: u64 = 8;
 pub struct Correction {
     /// What the program used.
     pub program: Cost,
+    /// Memory that it had in use after its last order, with its children.
+    pub resident_bytes: Option<u64>,
     /// CPU time of this process for what a transport does within its own loop or not at all.
     pub verifying_ns: u64,
 }
@@ -177,6 +179,7 @@ impl Peer<'_> {
             }
             Ok(Account {
                 sent: order.messages,
+                beside: WARM_UP,
                 times: Some(recorder.distribution()),
                 ..Account::default()
             })
@@ -192,6 +195,7 @@ impl Peer<'_> {
         self.take_part(run, messages, &order, |_, _| {
             Ok(Account {
                 sent: order.messages,
+                beside: WARM_UP,
                 ..Account::default()
             })
         })
@@ -340,6 +344,7 @@ impl Peer<'_> {
         let after = Snapshot::of(self.program.pid());
         let queued_ns = after.since(&before).queued_ns;
         correction.program += after.since(&before_due.unwrap_or(before));
+        correction.resident_bytes = after.resident_bytes;
         let between = Between {
             asked_ns,
             answered_ns,

@@ -76,6 +76,7 @@ fn correct(run: &mut RunReport, correction: &Correction) {
     usage.system_calls = None;
     usage.voluntary_switches += correction.program.voluntary_switches;
     usage.involuntary_switches += correction.program.involuntary_switches;
+    usage.resident_bytes = correction.resident_bytes;
 }
 
 /// Starts the program as the side that this is.

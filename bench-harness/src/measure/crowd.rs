@@ -162,7 +162,10 @@ fn send_share<Tx: Sender, S: Stock>(
     let told = tell_end(page, run, fan, |number| {
         tx.send(stock.message(number, run.base, buffer))
     });
-    sent(share, told)
+    Account {
+        beside: fan.consumers.into(),
+        ..sent(share, told)
+    }
 }
 
 /// The same in varied lengths, with a fault in the middle if it is told to.
@@ -252,11 +255,12 @@ fn receive_some<Rx: Receiver, C: Content, const WORKS: bool>(
     });
     let (arrived, seen) = checker.finish();
     let written = ledger.append(fan, run.seat.rank, &seen);
-    account(arrived, received.and(written))
+    account(fan, arrived, received.and(written))
 }
 
-fn account(arrived: Arrived, result: io::Result<()>) -> Account {
+fn account(fan: Fan, arrived: Arrived, result: io::Result<()>) -> Account {
     Account {
+        beside: fan.consumers.into(),
         arrived: Some(arrived),
         error: result.err().map(RunError::Receive),
         ..Account::default()

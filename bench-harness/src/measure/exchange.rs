@@ -17,6 +17,7 @@ fn checker<S: Stock>(run: Run, stock: &S) -> Checker<S::Content<'_>> {
 fn account(sent: u64, arrived: Arrived, error: Option<RunError>) -> Account {
     Account {
         sent,
+        beside: WARM_UP,
         arrived: Some(arrived),
         error,
         ..Account::default()
@@ -80,4 +81,48 @@ pub fn answer<S: Stock>(
         }
     }
     account(run.messages + WARM_UP, checker.finish(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::measure::source::Made;
+    use crate::shared::Side;
+
+    #[test]
+    fn the_warm_up_is_told_beside_the_exchanges_that_count() {
+        let fd = SharedPage::create().unwrap();
+        let page = SharedPage::open(fd.as_raw_fd(), false).unwrap();
+        let run = Run {
+            seat: Side::Left.into(),
+            base: 1 << 40,
+            messages: 3,
+            deadline: Instant::now() + Duration::from_secs(60),
+            deadline_ns: u64::MAX,
+        };
+        let mut calls = 0;
+        let (mut message, mut reply) = ([0; 64], [0; 64]);
+        let account = initiate(
+            &page,
+            run,
+            &Made(64),
+            (&mut message, &mut reply),
+            &mut Recorder::default(),
+            |message, reply| {
+                calls += 1;
+                reply.copy_from_slice(message);
+                Ok(message.len())
+            },
+        );
+        assert_eq!(calls, run.messages + account.beside);
+        assert_eq!(account.times.unwrap().summary.samples, run.messages);
+        let account = answer(run, &Made(64), &mut [0; 64], |_| {
+            calls -= 1;
+            Ok(0)
+        });
+        assert_eq!((calls, account.beside), (0, WARM_UP));
+    }
 }

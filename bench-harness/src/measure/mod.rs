@@ -20,3 +20,4 @@ mod simulated;
 pub mod source;
 pub mod station;
 pub mod usage;
+pub mod waiting;

@@ -13,6 +13,8 @@ use super::latency::Recorder;
 use super::schedule::Moments;
 use super::source::Stock;
 use super::station::{Account, Run, RunError};
+use super::usage::Used;
+use super::waiting::{Meter, spin_until};
 use crate::clock::Clock;
 use crate::shared::SharedPage;
 use crate::transport::{Receiver, Sender};
@@ -32,16 +34,22 @@ pub fn send_paced<Tx: Sender, S: Stock>(
     (stock, buffer): (&S, &mut [u8]),
     mut moments: Moments<'_>,
     is_crowded: bool,
-    clock: &impl Clock,
+    clock: &impl Meter,
 ) -> Account {
     tx.begin_window(run.deadline);
+    let mut waiting = Used::default();
     let too_late_ns = TOO_LATE_NS + 4 * moments.expected_ns(run.messages);
     let begin_ns = clock.now_ns() + LEAD_NS;
     page.note_start(run.seat, begin_ns);
     for sequence in run.base..run.base + run.messages {
         let message = stock.message(sequence, run.base, buffer);
         let due_ns = begin_ns + moments.next_ns();
-        let is_last = await_moment(clock, due_ns, is_crowded) > due_ns + too_late_ns;
+        let now_ns = if is_crowded {
+            sleep_until(clock, due_ns)
+        } else {
+            spin_until(clock, due_ns, &mut waiting)
+        };
+        let is_last = now_ns > due_ns + too_late_ns;
         let messages = sequence - run.base;
         if is_last {
             page.cut(messages + 1);
@@ -52,27 +60,25 @@ pub fn send_paced<Tx: Sender, S: Stock>(
         if is_last {
             return Account {
                 cut_after: Some(messages + 1),
+                waiting: (!is_crowded).then_some(waiting),
                 ..sent(messages + 1, Ok(()))
             };
         }
     }
-    sent(run.messages, Ok(()))
+    Account {
+        waiting: (!is_crowded).then_some(waiting),
+        ..sent(run.messages, Ok(()))
+    }
 }
 
-/// Until the clock shows `at_ns`: looks at it again and again, or sleeps if the core is shared with those who have work to do. Returns what it
-/// shows then.
-#[inline]
-fn await_moment(clock: &impl Clock, at_ns: u64, is_crowded: bool) -> u64 {
+/// Sleeps until the clock shows `at_ns`, as the core is shared with those who have work to do. Returns what it shows then.
+fn sleep_until(clock: &impl Clock, at_ns: u64) -> u64 {
     loop {
         let now = clock.now_ns();
         if now >= at_ns {
             return now;
         }
-        if is_crowded {
-            thread::sleep(Duration::from_nanos(at_ns - now));
-        } else {
-            std::hint::spin_loop();
-        }
+        thread::sleep(Duration::from_nanos(at_ns - now));
     }
 }
 

@@ -13,6 +13,8 @@ use super::paced::{receive_paced, send_paced};
 use super::schedule::{Arrivals, Pace};
 use super::source::{Made, Stock};
 use super::station::{Account, Run};
+use super::usage::Used;
+use super::waiting::Meter;
 use crate::clock::Clock;
 use crate::job::Lateness;
 use crate::measure::latency::Recorder;
@@ -32,6 +34,16 @@ struct Simulated(Cell<u64>);
 impl Simulated {
     fn advance_to(&self, at_ns: u64) {
         self.0.set(self.0.get().max(at_ns));
+    }
+}
+
+impl Meter for Simulated {
+    /// It is never taken off its core.
+    fn used(&self) -> Used {
+        Used {
+            cpu_ns: self.now_ns(),
+            switches: 0,
+        }
     }
 }
 
@@ -176,6 +188,13 @@ impl Link {
         assert!(tally.is_clean());
         assert_eq!(sent.sent, tally.received);
         assert_eq!(sent.cut_after, received.cut_after);
+        // What isn't waiting is that which it does for the messages.
+        let unpaid_ns = self.sender.0.get() - sent.waiting.unwrap().cpu_ns;
+        let stall_ns = self.sender_stalls.map_or(0, |(_, for_ns)| for_ns);
+        if self.capacity == usize::MAX {
+            let most_ns = sent.sent * 10 * READING_NS + stall_ns;
+            assert!(unpaid_ns <= most_ns, "{unpaid_ns} {most_ns}");
+        }
         (received.times.unwrap().summary, received.lateness.unwrap())
     }
 }

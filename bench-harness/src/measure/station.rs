@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::integrity::{Arrived, Ending};
 use super::latency::Distribution;
 use super::pacing::Pacing;
-use super::usage::{Counters, QueueMeter, Usage, Whose};
+use super::usage::{Counters, QueueMeter, Usage, Used, Whose};
 use crate::clock::now_ns;
 use crate::fan::Seat;
 use crate::job::{Job, Lateness, RunKind, RunReport, SideReport};
@@ -38,10 +38,14 @@ pub struct Account {
     pub sent: u64,
     /// How many messages the run had, if it ended before all that were ordered.
     pub cut_after: Option<u64>,
+    /// Messages or exchanges beside those of the run, that were made while its cost was counted: to warm up, or to tell the end.
+    pub beside: u64,
     /// What came in.
     pub arrived: Option<Arrived>,
     /// The times of the round trips, or of the way there.
     pub times: Option<Distribution>,
+    /// What the sender of a paced run used to wait for the moments; none if it slept, which can't be told from sleeping in a send.
+    pub waiting: Option<Used>,
     /// How far a paced run fell behind.
     pub lateness: Option<Lateness>,
     /// What ended it early.
@@ -246,13 +250,17 @@ impl<'a> Station<'a> {
         let before = (self.queue_meter.so_far(), Counters::so_far(self.whose));
         let account = body(self.page, run);
         let after = (Counters::so_far(self.whose), self.queue_meter.so_far());
-        let usage = Usage::between(before, after);
+        let usage = Usage {
+            waiting: account.waiting,
+            ..Usage::between(before, after)
+        };
         self.disarm()?;
         self.report.runs.push(RunReport {
             kind,
             is_final: order.is_final,
             messages: account.cut_after.unwrap_or(order.messages),
             elapsed_ns: 0,
+            beside: account.beside,
             sent: account.sent,
             is_idle: !matches!(account.error, Some(RunError::Send(_))),
             arrived: account.arrived,

@@ -1,11 +1,14 @@
 //! What a run costs a process, or a thread that is measured beside others of its process, beside time.
 
 use std::fs::{self, File};
+use std::io;
 use std::ops::AddAssign;
 use std::os::unix::fs::FileExt;
+use std::process;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,8 +37,46 @@ pub struct Usage {
     pub queued_ns: Option<u64>,
     /// System calls that move or await messages; none where they aren't counted.
     pub system_calls: Option<u64>,
-    /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one.
+    /// Memory that it had in use at the end, shared pages included, in bytes: of several processes the most of one, of a program of the
+    /// user's that with all its children.
     pub resident_bytes: Option<u64>,
+    /// What of that was the harness's own wait for the moments at which messages were due: of a sender of paced messages, and none where nobody knows.
+    #[serde(default)]
+    pub waiting: Option<Used>,
+}
+
+/// What a thread used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Used {
+    /// CPU time, of the user and of the system.
+    pub cpu_ns: u64,
+    /// How often it left its core, whoever wanted that.
+    pub switches: u64,
+}
+
+impl Used {
+    /// What this thread used so far.
+    ///
+    /// # Panics
+    /// Never on Linux: neither call has a reason to fail.
+    pub fn so_far() -> Self {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage of oneself never fails");
+        let switches = usage.voluntary_context_switches() + usage.involuntary_context_switches();
+        // To the nanosecond, other than the times of getrusage.
+        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .expect("every thread has a clock of its own");
+        Self {
+            cpu_ns: time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64,
+            switches: switches as u64,
+        }
+    }
+}
+
+impl AddAssign for Used {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.switches += other.switches;
+    }
 }
 
 impl Usage {
@@ -56,6 +97,10 @@ impl AddAssign for Usage {
             .zip(other.system_calls)
             .map(|(a, b)| a + b);
         self.resident_bytes = self.resident_bytes.max(other.resident_bytes);
+        self.waiting = self.waiting.zip(other.waiting).map(|(mut both, other)| {
+            both += other;
+            both
+        });
     }
 }
 
@@ -148,17 +193,23 @@ impl Usage {
                 .map(|(b, a)| b.saturating_sub(a)),
             system_calls: calls::are_all_seen()
                 .then(|| to.system_calls.saturating_sub(from.system_calls)),
-            resident_bytes: resident_bytes(),
+            resident_bytes: resident_bytes_of(process::id()).ok(),
+            waiting: None,
         }
     }
 }
 
-/// What this process has in memory, shared pages included; none where the kernel doesn't tell.
-fn resident_bytes() -> Option<u64> {
-    let text = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    let page_len = sysconf(SysconfVar::PAGE_SIZE).ok()??;
-    Some(pages * page_len as u64)
+/// What a process has in memory, shared pages included.
+///
+/// # Errors
+/// When the kernel doesn't tell, or the process is gone.
+pub fn resident_bytes_of(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = text.split_whitespace().nth(1);
+    let pages: Option<u64> = pages.and_then(|pages| pages.parse().ok());
+    let page_len = sysconf(SysconfVar::PAGE_SIZE)?;
+    let bytes = pages.zip(page_len).map(|(pages, len)| pages * len as u64);
+    bytes.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

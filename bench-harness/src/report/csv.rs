@@ -414,6 +414,7 @@ fn of_window(window: &WindowFigures) -> Vec<Value> {
     let mut values = vec![
         ("began", count(window.began_ns), "ns"),
         ("count", count(window.count), "1"),
+        ("beside", window.beside.and_then(count), "1"),
         ("elapsed", count(window.elapsed_ns), "ns"),
         ("ns_each", Some(window.ns_each), "ns"),
     ];
@@ -426,6 +427,10 @@ fn of_window(window: &WindowFigures) -> Vec<Value> {
             .flatten(),
     );
     values.extend(of_usage(&window.sender, SENDER));
+    if let Some(waiting) = window.sender.waiting {
+        values.push(("sender_waiting_cpu", count(waiting.cpu_ns), "ns"));
+        values.push(("sender_waiting_switches", count(waiting.switches), "1"));
+    }
     values.extend(of_usage(&window.receiver, RECEIVER));
     values
 }

@@ -172,7 +172,8 @@ pub struct Figures {
     pub round_trip_ns: Times,
     /// One-way latency at a fixed rate, from the moment each message was due.
     pub paced_ns: Paced,
-    /// CPU time of both sides for a message: in the window of the stream's figure, else in the round trips, else in the paced window.
+    /// CPU time of both sides for a message: in the window of the stream's figure, else in the round trips, else in the paced window. There it
+    /// is without the harness's own wait for the moments at which messages are due, and none where nobody knows what that takes.
     pub cpu_ns_per_message: Option<f64>,
     /// Context switches of both sides for a message, likewise.
     pub context_switches_per_message: Option<f64>,
@@ -284,7 +285,8 @@ pub struct SideCost {
     pub context_switches_per_message: Option<f64>,
     /// System calls that move or await messages.
     pub system_calls_per_message: Option<f64>,
-    /// The most memory that its processes had in use, each for itself: shared pages count in each.
+    /// The most memory that its processes had in use, each for itself: shared pages count in each. Of a program of the user's it is that
+    /// of the program and its children together.
     pub resident_bytes_max: Option<u64>,
 }
 
@@ -346,6 +348,10 @@ pub struct WindowFigures {
     pub disturbance: Option<String>,
     /// Messages; in round trips, exchanges.
     pub count: u64,
+    /// How many there were beside these while the cost was counted: to warm up, or to tell the end. The cost of one is that of all of them,
+    /// divided by both numbers together. Missing in older results.
+    #[serde(default)]
+    pub beside: Option<u64>,
     /// From the first send to the last verified message.
     pub elapsed_ns: u64,
     /// Time for one message or exchange.

@@ -6,7 +6,7 @@ use super::document::{
 };
 use super::relations::{compare_with, noise_of, relative_to};
 use crate::measure::latency::{Distribution, Latency, Recorder};
-use crate::measure::usage::Usage;
+use crate::measure::usage::{Usage, Used};
 use crate::results::{Round, Row, Status, Window};
 use crate::scenario::capacity_for;
 use crate::stats::noise::Figure;
@@ -147,6 +147,7 @@ fn windows(row: &Row) -> Vec<WindowFigures> {
                 began_ns: round.began_ns,
                 disturbance: round.disturbance.clone(),
                 count: window.count,
+                beside: Some(window.beside),
                 elapsed_ns: window.elapsed_ns,
                 ns_each: window.ns_each(),
                 times_ns: times.map(|times| times.summary),
@@ -263,8 +264,8 @@ fn paced(row: &Row) -> Paced {
     }
 }
 
-/// The costs for a message: medians over rounds. An exchange is two messages.
-fn set_costs(row: &mut Figures) {
+/// The costs for a message: medians over rounds.
+pub(super) fn set_costs(row: &mut Figures) {
     let has = |kind| row.windows.iter().any(|window| window.kind == kind);
     let stream = slower_regime(row);
     let kinds = [stream, WindowKind::RoundTrip, WindowKind::Paced];
@@ -272,31 +273,31 @@ fn set_costs(row: &mut Figures) {
         return;
     };
     let each = |of: &dyn Fn(&WindowFigures) -> Option<u64>| {
-        let per_window = if kind == WindowKind::RoundTrip { 2 } else { 1 };
         median(&values(&row.series(kind, |window| {
-            Some(of(window)? as f64 / (per_window * window.count).max(1) as f64)
+            Some(of(window)? as f64 / row.messages_paid(window) as f64)
         })))
     };
-    let side = |of: fn(&WindowFigures) -> &Usage| SideCost {
-        cpu_ns_per_message: each(&|window| Some(of(window).cpu_ns)),
-        context_switches_per_message: each(&|window| Some(of(window).switches())),
-        system_calls_per_message: each(&|window| of(window).system_calls),
-        resident_bytes_max: row
-            .windows
-            .iter()
-            .filter_map(|window| of(window).resident_bytes)
-            .max(),
-    };
+    let side =
+        |of: fn(&WindowFigures) -> &Usage, paid: fn(&WindowFigures) -> Option<Used>| SideCost {
+            cpu_ns_per_message: each(&|window| Some(paid(window)?.cpu_ns)),
+            context_switches_per_message: each(&|window| Some(paid(window)?.switches)),
+            system_calls_per_message: each(&|window| of(window).system_calls),
+            resident_bytes_max: row
+                .windows
+                .iter()
+                .filter_map(|window| of(window).resident_bytes)
+                .max(),
+        };
     let cost = Cost {
-        sender: side(|window| &window.sender),
-        receiver: side(|window| &window.receiver),
+        sender: side(|window| &window.sender, WindowFigures::sender_paid),
+        receiver: side(
+            |window| &window.receiver,
+            |window| Some(window.receiver_paid()),
+        ),
     };
-    let both = |of: fn(&Usage) -> Option<u64>| {
-        each(&|window| Some(of(&window.sender)? + of(&window.receiver)?))
-    };
-    let cpu = both(|usage| Some(usage.cpu_ns));
-    let switches = both(|usage| Some(usage.switches()));
-    let calls = both(|usage| usage.system_calls);
+    let cpu = each(&|window| Some(window.paid()?.cpu_ns));
+    let switches = each(&|window| Some(window.paid()?.switches));
+    let calls = each(&|window| Some(window.sender.system_calls? + window.receiver.system_calls?));
     row.cost = cost;
     row.cpu_ns_per_message = cpu;
     row.context_switches_per_message = switches;

@@ -1,5 +1,6 @@
 //! The report: one set of figures, told as a table or as JSON.
 
+pub(crate) mod costs;
 pub mod csv;
 pub mod document;
 pub mod figures;

@@ -39,7 +39,7 @@ const LEGEND_OF_ROWS: [(&str, &str); 7] = [
     ),
     (
         "cost/msg",
-        "cost: of both sides together; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
+        "cost: of both sides together, without the harness's wait until a message is due; calls are system calls that move or await messages; MiB is resident memory, shared pages in each.",
     ),
     (
         "link",

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::Builder;
 
 use super::document::{Report, SCHEMA};
+use super::figures::set_costs;
 use super::printable::make_printable;
 use crate::compare;
 
@@ -138,6 +139,11 @@ pub fn load(file: &Path) -> Result<Report, String> {
     } else {
         serde_json::from_str(&text)
     };
+    let report = report.map(|mut report: Report| {
+        // Older versions divided what the windows cost by other numbers.
+        report.results.iter_mut().for_each(set_costs);
+        report
+    });
     report.map_err(|error| {
         let version = env!("CARGO_PKG_VERSION");
         format!(

@@ -11,7 +11,7 @@ use bench_harness::machine::Environment;
 use bench_harness::measure::integrity::Tally;
 use bench_harness::measure::latency::{Distribution, Recorder};
 use bench_harness::measure::schedule::{Arrivals, Pace};
-use bench_harness::measure::usage::Usage;
+use bench_harness::measure::usage::{Usage, Used};
 use bench_harness::report::document::{Report, SCHEMA, Settings};
 use bench_harness::report::figures::figures;
 use bench_harness::results::{Quietness, Round, Row, Status, Window};
@@ -260,6 +260,10 @@ fn round(entry: &Entry, number: u32, random: &mut fastrand::Rng) -> Round {
         let gap_ns = 1e9 / pace.rate_per_second as f64;
         let is_late = base * 1.25 > gap_ns;
         let mut window = timed(trip * 0.8, random);
+        window.sender.waiting = Some(Used {
+            cpu_ns: window.elapsed_ns / 2,
+            switches: 1,
+        });
         window.lateness = Some(Lateness {
             planned_ns: 1_000_000,
             late_ns: if is_late { 400_000 } else { 10 },
@@ -288,9 +292,11 @@ fn window(ns_each: f64) -> Window {
         queued_ns: Some(100),
         system_calls: Some(COUNT / 10),
         resident_bytes: Some(3 << 20),
+        waiting: None,
     };
     Window {
         count: COUNT,
+        beside: 0,
         elapsed_ns,
         sender: usage,
         receiver: usage,
