@@ -145,6 +145,14 @@ fn print_manual() -> u8 {
 }
 
 fn measure(design: Design, args: &CommonArgs) -> u8 {
+    measure_to("--save", design, args)
+}
+
+/// Measures, with the name of the option or argument that says where to save.
+fn measure_to(save: &'static str, design: Design, args: &CommonArgs) -> u8 {
+    if let Err(problem) = deliver::check_run(args, save) {
+        return complain(exit::USAGE, &problem);
+    }
     if let Err(problem) = args.external.register() {
         return complain(exit::USAGE, &problem);
     }
@@ -192,6 +200,9 @@ fn refuse_comparison(error: &CompareError) -> u8 {
 
 /// Compares saved results.
 fn compare(args: &CompareArgs) -> u8 {
+    if let Err(problem) = deliver::check_comparison(args) {
+        return complain(exit::USAGE, &problem);
+    }
     match compare::main(args) {
         Ok(false) => 0,
         Ok(true) => exit::REGRESSION,
@@ -203,11 +214,14 @@ fn compare(args: &CompareArgs) -> u8 {
 fn save(args: &SaveArgs) -> u8 {
     let mut run = args.run.clone();
     run.common.save = Some(args.file.clone());
-    measure((&run).into(), &run.common)
+    measure_to("FILE", (&run).into(), &run.common)
 }
 
 /// Shows saved results again.
 fn show(args: &ReportArgs) -> u8 {
+    if let Err(problem) = deliver::check_report(args) {
+        return complain(exit::USAGE, &problem);
+    }
     let shown =
         saved::load(&args.file).and_then(|report| deliver::deliver(&report, &args.view, None));
     match shown {

@@ -1,0 +1,113 @@
+//! The files that are written: none overwrites another, places that can't be written are told before anything is measured, and what is
+//! replaced keeps its mode and its links.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Output;
+
+use support::{TINY, harness, run};
+use tempfile::TempDir;
+
+/// A run in this folder of nothing but pipe, and what else is asked for.
+fn rtt_in(place: &Path, args: &[&str]) -> Output {
+    let mut command = harness(&[&["rtt", "--contender", "pipe"], &TINY[..], args].concat());
+    command.current_dir(place).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// That it was refused with this code and one sentence with these parts, before anything was measured.
+fn is_refused(output: &Output, code: i32, parts: &[&str]) {
+    let problem = said(output);
+    assert_eq!(output.status.code(), Some(code), "{parts:?}: {problem}");
+    assert_eq!(problem.lines().count(), 1, "{problem}");
+    assert!(output.stdout.is_empty(), "{problem}");
+    for part in parts {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
+}
+
+fn names_in(place: &Path) -> Vec<String> {
+    let entries = fs::read_dir(place).unwrap().map(Result::unwrap);
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn no_output_overwrites_another_one_or_an_input() {
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name);
+    for name in ["a.json", "b.json", "records"] {
+        fs::write(path(name), "old\n").unwrap();
+    }
+    symlink("a.json", path("link")).unwrap();
+    symlink("nothing", path("dangling")).unwrap();
+    fs::hard_link(path("b.json"), path("second")).unwrap();
+    let before = names_in(place.path());
+    for (args, parts) in [
+        (
+            "rtt --save same --html same",
+            ["--save same", "--html same"],
+        ),
+        (
+            "rtt --save nothing --html ./dangling",
+            ["--save nothing", "--html ./dangling"],
+        ),
+        ("save same --html same", ["FILE same", "--html same"]),
+        ("report a.json --html link", ["FILE a.json", "--html link"]),
+        (
+            "compare a.json b.json --html second",
+            ["FILE b.json", "--html second"],
+        ),
+        (
+            "rtt --baseline a.json --html a.json",
+            ["--baseline a.json", "--html a.json"],
+        ),
+        (
+            "rtt --payload records --frame line --save records",
+            ["--payload records", "--save records"],
+        ),
+        (
+            "rtt --payload records --frame line --html records",
+            ["--payload records", "--html records"],
+        ),
+    ] {
+        let words: Vec<&str> = args.split(' ').collect();
+        let mut command = harness(&words);
+        let output = command.current_dir(place.path()).output().unwrap();
+        is_refused(&output, 2, &parts);
+        assert_eq!(names_in(place.path()), before, "{args}");
+    }
+    for name in ["a.json", "b.json", "records"] {
+        assert_eq!(fs::read_to_string(path(name)).unwrap(), "old\n");
+    }
+}
+
+#[test]
+fn results_may_replace_their_baseline_and_two_outputs_may_go_to_no_file() {
+    let place = TempDir::new().unwrap();
+    let output = rtt_in(place.path(), &["--save", "x"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let before = fs::read(place.path().join("x")).unwrap();
+    let output = rtt_in(place.path(), &["--save", "x", "--baseline", "x"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_ne!(fs::read(place.path().join("x")).unwrap(), before);
+    let file = place.path().join("x");
+    let output = rtt_in(
+        place.path(),
+        &["--save", "/dev/null", "--html", "/dev/null"],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(
+        run(&["report", file.to_str().unwrap()]).status.code(),
+        Some(0)
+    );
+}
