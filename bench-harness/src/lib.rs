@@ -243,11 +243,19 @@ fn refusal(cores: &[usize]) -> Option<String> {
     })
 }
 
+/// What the program was called with. Names of files needn't be UTF-8; what isn't is shown as replacement characters.
+pub(crate) fn arguments() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1);
+    arguments
+        .map(|one| one.to_string_lossy().into_owned())
+        .collect()
+}
+
 /// Measures, and tells of it.
 fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let occasion = Occasion {
-        arguments: std::env::args().skip(1).collect(),
+        arguments: arguments(),
         // A clock before 1970 is a wrong clock.
         began_unix_s: since_1970.map_or(0, |time| time.as_secs()),
         environment: Environment::observe(plan.placement.pool(), &plan.allowed_cores),

@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -110,4 +113,34 @@ fn results_may_replace_their_baseline_and_two_outputs_may_go_to_no_file() {
         run(&["report", file.to_str().unwrap()]).status.code(),
         Some(0)
     );
+}
+
+#[test]
+fn names_that_are_no_utf_8_can_be_read_and_written() {
+    let place = TempDir::new().unwrap();
+    let [saved, page, records] =
+        [&b"n\xff.json"[..], b"n\xff.html", b"n\xff"].map(|name| OsStr::from_bytes(name));
+    fs::write(place.path().join(records), "one\ntwo\n").unwrap();
+    let mut command = harness(&[&["rtt", "--contender", "pipe"], &TINY[..]].concat());
+    command.current_dir(place.path());
+    command.arg0(OsStr::from_bytes(b"program\xff"));
+    command.arg("--save").arg(saved).arg("--html").arg(page);
+    command
+        .args(["--frame", "line"])
+        .arg("--payload")
+        .arg(records);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(place.path().join(page).is_file());
+    for verb in ["report", "compare"] {
+        let mut command = harness(&[verb]);
+        command.current_dir(place.path()).arg(saved);
+        if verb == "compare" {
+            command.arg(saved);
+        }
+        let output = command.arg("--html").arg(page).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains('\u{fffd}'), "{verb}: {text}");
+    }
 }
