@@ -7,7 +7,7 @@ use crate::cli::{CommonArgs, Output, ReportArgs, ViewArgs};
 use crate::compare::CompareArgs;
 use crate::report::document::Report;
 use crate::report::saved;
-use crate::report::target::{Named, check_apart};
+use crate::report::target::{Named, check_apart, check_writable};
 use crate::report::terminal::Layout;
 
 /// Checks that no file of a run is overwritten by another one. `save` is how the place for the results is named.
@@ -23,6 +23,17 @@ pub fn check_run(args: &CommonArgs, save: &'static str) -> Result<(), String> {
     check_apart(&outputs, payload.as_slice())?;
     // The results may replace the baseline: it is read before.
     check_apart(html.as_slice(), baseline.as_slice())
+}
+
+/// Checks that the files of a run can be written, as far as that can be told before it.
+///
+/// # Errors
+/// One sentence for all that can't.
+pub fn check_places(args: &CommonArgs) -> Result<(), String> {
+    let save = Named::maybe("--save", args.save.as_ref());
+    let html = Named::maybe("--html", args.view.html.as_ref());
+    let outputs: Vec<Named<'_>> = [save, html].into_iter().flatten().collect();
+    check_writable(&outputs)
 }
 
 /// Checks that the page of a report doesn't overwrite its results.

@@ -165,6 +165,9 @@ fn measure_to(save: &'static str, design: Design, args: &CommonArgs) -> u8 {
         Ok(baseline) => baseline,
         Err(error) => return refuse_comparison(&error),
     };
+    if let Err(problem) = deliver::check_places(args) {
+        return complain(exit::INPUT_OUTPUT, &problem);
+    }
     if args.strict
         && let Some(refusal) = refusal(plan.placement.pool())
     {

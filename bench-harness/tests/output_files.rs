@@ -4,9 +4,9 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
@@ -143,4 +143,61 @@ fn names_that_are_no_utf_8_can_be_read_and_written() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains('\u{fffd}'), "{verb}: {text}");
     }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let place = TempDir::new().unwrap();
+    fs::create_dir(place.path().join("folder")).unwrap();
+    fs::write(place.path().join("file"), "old").unwrap();
+    symlink("circle", place.path().join("circle")).unwrap();
+    let before = names_in(place.path());
+    for (file, reason) in [
+        ("nowhere/x", "No such file"),
+        ("folder", "Is a directory"),
+        ("missing/", "Is a directory"),
+        ("file/x", "Not a directory"),
+        ("circle", "Too many levels"),
+        // Nobody may make a file there, and the system's reason depends on who asks.
+        ("/proc/x", ""),
+    ] {
+        let parts = [&format!("{file} can't be written: {reason}"), "; choose"];
+        for option in ["--save", "--html"] {
+            let output = rtt_in(place.path(), &[option, file]);
+            is_refused(&output, 6, &parts);
+            assert!(!said(&output).contains(".tmp"), "{}", said(&output));
+        }
+        let mut save = harness(&["save", file, "--contender", "pipe"]);
+        is_refused(&save.current_dir(place.path()).output().unwrap(), 6, &parts);
+    }
+    let output = rtt_in(place.path(), &["--save", "folder", "--html", "nowhere/x"]);
+    is_refused(&output, 6, &["folder can't", "nowhere/x can't"]);
+    assert_eq!(names_in(place.path()), before);
+    assert_eq!(
+        fs::read_to_string(place.path().join("file")).unwrap(),
+        "old"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let place = TempDir::new().unwrap();
+    let folder = place.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("x"), "old").unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
+    if fs::write(folder.join("probe"), "").is_ok() {
+        eprintln!("NOT TESTED: this user may write where others may not");
+        return;
+    }
+    for file in ["folder/x", "folder/y"] {
+        let output = rtt_in(place.path(), &["--save", file]);
+        let part = format!("{file} can't be written: Permission denied");
+        is_refused(&output, 6, &[&part]);
+        assert!(!said(&output).contains(".tmp"), "{}", said(&output));
+    }
+    assert_eq!(names_in(&folder), ["x"]);
+    assert_eq!(fs::read_to_string(folder.join("x")).unwrap(), "old");
+    // So that it can be removed.
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,19 +1,20 @@
 //! Results in files: written whole or not at all, and read again.
 
-use std::error::Error;
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
-use tempfile::Builder;
 
 use super::document::{Report, SCHEMA};
 use super::figures::set_costs;
 use super::printable::make_printable;
+use super::target::{folder_of, make_temporary, not_written};
 use crate::compare;
+
+/// As far as the user's mask allows, like any new file.
+const MODE: u32 = 0o666;
 
 /// Saves a report. An incomplete one doesn't replace what is there: it goes beside it, and the answer says where.
 ///
@@ -41,12 +42,7 @@ pub fn store(report: &Report, file: &Path) -> Result<Option<PathBuf>, String> {
 /// # Errors
 /// One sentence, with the file and what the system says.
 pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
-    let told = |error: io::Error| {
-        format!(
-            "{} can't be written: {error}; choose another place",
-            file.display()
-        )
-    };
+    let told = |error: io::Error| not_written(file, &error);
     hold_size_signal();
     // A link stays a link: what it leads to is replaced.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
@@ -58,29 +54,12 @@ pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
 }
 
 fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
-    // As far as the user's mask allows, like any new file.
-    const MODE: u32 = 0o666;
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let temporary = Builder::new()
-        .prefix(".bench-harness-")
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(directory.unwrap_or(Path::new(".")))
-        .map_err(bare)?;
+    let temporary = make_temporary(folder_of(target), MODE)?;
     temporary.as_file().write_all(content)?;
     temporary.as_file().sync_all()?;
     // Dropped on the way out of a failure, the temporary file removes itself.
     temporary.persist(target).map_err(|error| error.error)?;
     Ok(())
-}
-
-/// What the system says, without the name of the temporary file, which tells nobody anything.
-fn bare(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(Error::source);
-    let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
-    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// A limit of the size of files is to be told as an error, and not to end the program by a signal.

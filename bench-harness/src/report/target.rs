@@ -1,12 +1,14 @@
-//! Where an output file goes: what its name leads to, and that it is no other file of the same call.
+//! Where an output file goes: what its name leads to, that it is no other file of the same call, and whether it can be written.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
+use tempfile::{Builder, NamedTempFile};
 
 /// The links that are followed at most: as many as the system follows.
 const LINKS_MAX: usize = 40;
@@ -56,6 +58,7 @@ impl Target {
             Ok(metadata) if metadata.is_file() => {
                 Ok(fs::canonicalize(file).map_or(Self::Direct, Self::File))
             }
+            Ok(metadata) if metadata.file_type().is_socket() => Err(Errno::ENXIO.into()),
             Ok(_) => Ok(Self::Direct),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 new_place(file).map(Self::Nothing)
@@ -130,4 +133,57 @@ pub fn check_apart(outputs: &[Named<'_>], inputs: &[Named<'_>]) -> Result<(), St
 /// What a name leads to, if it can be followed.
 fn found<'a>(named: &Named<'a>) -> Option<(Named<'a>, Target)> {
     Some((*named, Target::find(named.file).ok()?))
+}
+
+/// Checks that outputs can be written as far as that can be told beforehand. None is made or changed.
+///
+/// # Errors
+/// One sentence for all that can't.
+pub fn check_writable(outputs: &[Named<'_>]) -> Result<(), String> {
+    let problem = |output: &Named<'_>| {
+        let error = try_place(output.file).err()?;
+        Some(not_written(output.file, &error))
+    };
+    let problems: Vec<String> = outputs.iter().filter_map(problem).collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("; "))
+    }
+}
+
+fn try_place(file: &Path) -> io::Result<()> {
+    match Target::find(file)? {
+        // Opening a pipe could wait for a reader, and have an effect.
+        Target::Direct => Ok(eaccess(file, AccessFlags::W_OK)?),
+        // It is written beside, and takes the other's place.
+        Target::File(path) | Target::Nothing(path) => {
+            make_temporary(folder_of(&path), 0o600).map(drop)
+        }
+    }
+}
+
+/// Makes a file of this mode, as far as the user's mask allows, which is removed when it is dropped. An error is the system's own, without
+/// the name of the file, which tells nobody anything.
+pub(super) fn make_temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile<File>> {
+    let mut cause = None;
+    let open = |path: &Path| {
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(mode).open(path);
+        cause = made.as_ref().err().and_then(io::Error::raw_os_error);
+        made
+    };
+    let made = Builder::new()
+        .prefix(".bench-harness-")
+        .suffix(".tmp")
+        .make_in(folder, open);
+    made.map_err(|error| cause.map_or(error, io::Error::from_raw_os_error))
+}
+
+/// That a file can't be written, and why, in one sentence with its name as it was given.
+pub(super) fn not_written(file: &Path, error: &io::Error) -> String {
+    format!(
+        "{} can't be written: {error}; choose another place",
+        file.display()
+    )
 }
