@@ -187,10 +187,8 @@ fn measure_to(save: &'static str, design: Design, args: &CommonArgs) -> u8 {
         .map(|baseline| baseline.compare(&report))
         .transpose();
     report.comparison = compared.clone().unwrap_or_default();
-    match deliver::deliver(&report, &args.view, args.save.as_deref()) {
-        Ok(()) => conclude(&report, args, compared.err()),
-        Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
-    }
+    let unwritten = deliver::deliver(&report, &args.view, args.save.as_deref()).err();
+    conclude(&report, args, unwritten, compared.err())
 }
 
 /// What becomes of a comparison that can't be made.
@@ -273,23 +271,25 @@ fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
     report::make(plan, occasion, &campaign)
 }
 
-/// What the run came to, the gravest first.
-fn conclude(report: &Report, args: &CommonArgs, incomparable: Option<String>) -> u8 {
+/// What the run came to, the gravest first. An interruption and what couldn't be written are told whatever else there is.
+fn conclude(
+    report: &Report,
+    args: &CommonArgs,
+    unwritten: Option<String>,
+    incomparable: Option<String>,
+) -> u8 {
     let compared = report.comparison.as_ref();
     let is_worse = compared.is_some_and(|runs| compare::tell(runs, args.view.output));
-    if report.incomplete {
-        let settings = &report.settings;
-        let problem = format!(
-            "interrupted after {} of {} rounds; what was measured until then is in the report, marked incomplete",
-            settings.rounds_completed, settings.rounds
-        );
-        return complain(exit::INTERRUPTED, &problem);
-    }
+    let unwritten = unwritten.map(|problem| complain(exit::INPUT_OUTPUT, &problem));
+    let interrupted = report.incomplete.then(|| tell_interruption(report));
     if report.has_integrity_failure() {
         return complain(
             exit::INTEGRITY,
             "messages of at least one contender went wrong",
         );
+    }
+    if let Some(code) = unwritten.or(interrupted) {
+        return code;
     }
     if report.has(Status::Failed) {
         return complain(exit::INPUT_OUTPUT, "at least one contender failed");
@@ -303,4 +303,13 @@ fn conclude(report: &Report, args: &CommonArgs, incomparable: Option<String>) ->
         None if is_worse => exit::REGRESSION,
         None => 0,
     }
+}
+
+fn tell_interruption(report: &Report) -> u8 {
+    let settings = &report.settings;
+    let problem = format!(
+        "interrupted after {} of {} rounds; what was measured until then is in the report, marked incomplete",
+        settings.rounds_completed, settings.rounds
+    );
+    complain(exit::INTERRUPTED, &problem)
 }

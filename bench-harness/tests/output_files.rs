@@ -4,7 +4,7 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -200,4 +200,38 @@ fn a_folder_that_cannot_be_written_is_told_before_anything_is_measured() {
     assert_eq!(fs::read_to_string(folder.join("x")).unwrap(), "old");
     // So that it can be removed.
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_cannot_be_written_does_not_hide_that_messages_were_lost() {
+    let pipe = [&["rtt", "--contender", "pipe"], &TINY[..]].concat();
+    let place = TempDir::new().unwrap();
+    let page = place.path().join("page.html");
+    for (more, out, part) in [
+        (
+            &["--plant-fault", "lost"][..],
+            "/dev/full",
+            "the report can't be written",
+        ),
+        (
+            &["--plant-fault", "corrupted", "--save", "/dev/full"],
+            "/dev/null",
+            "/dev/full can't be written",
+        ),
+    ] {
+        let mut command = harness(&[&pipe[..], more].concat());
+        command.arg("--html").arg(&page);
+        let full = File::options().write(true).open(out).unwrap();
+        let output = command.stdout(full).output().unwrap();
+        let problem = said(&output);
+        assert_eq!(output.status.code(), Some(4), "{problem}");
+        assert!(problem.contains(part), "{problem}");
+        assert!(problem.contains("went wrong"), "{problem}");
+        // What else was asked for is written.
+        fs::remove_file(&page).unwrap();
+    }
+    let mut sound = harness(&pipe);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = sound.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", said(&output));
 }
