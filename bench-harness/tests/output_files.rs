@@ -6,11 +6,14 @@ mod support;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
+use std::thread;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use support::{TINY, harness, run};
 use tempfile::TempDir;
 
@@ -234,4 +237,65 @@ fn what_cannot_be_written_does_not_hide_that_messages_were_lost() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = sound.stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+}
+
+#[test]
+fn what_is_replaced_keeps_its_mode_and_links_stay_links() {
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name);
+    fs::create_dir(path("below")).unwrap();
+    symlink("below/saved.json", path("first")).unwrap();
+    symlink("first", path("link")).unwrap();
+    let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o7777;
+    // At first the links lead to nothing.
+    let output = rtt_in(place.path(), &["--save", "link"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    fs::write(path("plain"), "").unwrap();
+    assert_eq!(mode("below/saved.json"), mode("plain"));
+    for wanted in [0o600, 0o666, 0o440] {
+        fs::write(path("page.html"), "old").unwrap();
+        for name in ["below/saved.json", "page.html"] {
+            fs::set_permissions(path(name), Permissions::from_mode(wanted)).unwrap();
+        }
+        let number = |name: &str| fs::metadata(path(name)).unwrap().ino();
+        let before = number("link");
+        let output = rtt_in(place.path(), &["--save", "link", "--html", "page.html"]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(
+            (mode("below/saved.json"), mode("page.html")),
+            (wanted, wanted)
+        );
+        assert_ne!(number("link"), before, "it wasn't replaced as a whole");
+        assert_eq!(fs::read_link(path("link")).unwrap(), Path::new("first"));
+        assert_eq!(
+            fs::read_link(path("first")).unwrap(),
+            Path::new("below/saved.json")
+        );
+        let page = fs::read_to_string(path("page.html")).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>"));
+        fs::remove_file(path("page.html")).unwrap();
+    }
+    assert_eq!(names_in(&path("below")), ["saved.json"]);
+    assert_eq!(names_in(place.path()), ["below", "first", "link", "plain"]);
+}
+
+#[test]
+fn what_is_no_regular_file_is_written_to() {
+    let place = TempDir::new().unwrap();
+    let saved = ["--output", "csv", "--save", "/dev/stdout"];
+    let output = rtt_in(place.path(), &saved);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("command,contender"), "{text}");
+    assert!(text.ends_with("}\n"), "{text}");
+    let fifo = place.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let reader = thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::read(fifo).unwrap()
+    });
+    let output = rtt_in(place.path(), &["--output", "json", "--save", "fifo"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(reader.join().unwrap(), output.stdout);
+    assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
 }
