@@ -3,10 +3,61 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::cli::{Output, ViewArgs};
+use crate::cli::{CommonArgs, Output, ReportArgs, ViewArgs};
+use crate::compare::CompareArgs;
 use crate::report::document::Report;
 use crate::report::saved;
+use crate::report::target::{Named, check_apart, check_writable};
 use crate::report::terminal::Layout;
+
+/// Checks that no file of a run is overwritten by another one. `save` is how the place for the results is named.
+///
+/// # Errors
+/// One sentence with both names and the remedy.
+pub fn check_run(args: &CommonArgs, save: &'static str) -> Result<(), String> {
+    let save = Named::maybe(save, args.save.as_ref());
+    let html = Named::maybe("--html", args.view.html.as_ref());
+    let payload = Named::maybe("--payload", args.payload.as_ref());
+    let baseline = Named::maybe("--baseline", args.baseline.baseline.as_ref());
+    let outputs: Vec<Named<'_>> = [save, html].into_iter().flatten().collect();
+    check_apart(&outputs, payload.as_slice())?;
+    // The results may replace the baseline: it is read before.
+    check_apart(html.as_slice(), baseline.as_slice())
+}
+
+/// Checks that the files of a run can be written, as far as that can be told before it.
+///
+/// # Errors
+/// One sentence for all that can't.
+pub fn check_places(args: &CommonArgs) -> Result<(), String> {
+    let save = Named::maybe("--save", args.save.as_ref());
+    let html = Named::maybe("--html", args.view.html.as_ref());
+    let outputs: Vec<Named<'_>> = [save, html].into_iter().flatten().collect();
+    check_writable(&outputs)
+}
+
+/// Checks that the page of a report doesn't overwrite its results.
+///
+/// # Errors
+/// One sentence with both names and the remedy.
+pub fn check_report(args: &ReportArgs) -> Result<(), String> {
+    let html = Named::maybe("--html", args.view.html.as_ref());
+    check_apart(
+        html.as_slice(),
+        Named::maybe("FILE", Some(&args.file)).as_slice(),
+    )
+}
+
+/// Checks that the page of a comparison overwrites none of the results.
+///
+/// # Errors
+/// One sentence with both names and the remedy.
+pub fn check_comparison(args: &CompareArgs) -> Result<(), String> {
+    let html = Named::maybe("--html", args.html.as_ref());
+    let named = |file| Named::maybe("FILE", Some(file));
+    let files: Vec<Named<'_>> = args.files.iter().filter_map(named).collect();
+    check_apart(html.as_slice(), &files)
+}
 
 /// Writes the report wherever it is to go. Every place is tried, and standard output first, so that a full disk takes nothing else with it.
 ///

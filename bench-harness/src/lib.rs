@@ -145,6 +145,14 @@ fn print_manual() -> u8 {
 }
 
 fn measure(design: Design, args: &CommonArgs) -> u8 {
+    measure_to("--save", design, args)
+}
+
+/// Measures, with the name of the option or argument that says where to save.
+fn measure_to(save: &'static str, design: Design, args: &CommonArgs) -> u8 {
+    if let Err(problem) = deliver::check_run(args, save) {
+        return complain(exit::USAGE, &problem);
+    }
     if let Err(problem) = args.external.register() {
         return complain(exit::USAGE, &problem);
     }
@@ -157,6 +165,9 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         Ok(baseline) => baseline,
         Err(error) => return refuse_comparison(&error),
     };
+    if let Err(problem) = deliver::check_places(args) {
+        return complain(exit::INPUT_OUTPUT, &problem);
+    }
     if args.strict
         && let Some(refusal) = refusal(plan.placement.pool())
     {
@@ -176,10 +187,8 @@ fn measure(design: Design, args: &CommonArgs) -> u8 {
         .map(|baseline| baseline.compare(&report))
         .transpose();
     report.comparison = compared.clone().unwrap_or_default();
-    match deliver::deliver(&report, &args.view, args.save.as_deref()) {
-        Ok(()) => conclude(&report, args, compared.err()),
-        Err(problem) => complain(exit::INPUT_OUTPUT, &problem),
-    }
+    let unwritten = deliver::deliver(&report, &args.view, args.save.as_deref()).err();
+    conclude(&report, args, unwritten, compared.err())
 }
 
 /// What becomes of a comparison that can't be made.
@@ -192,6 +201,9 @@ fn refuse_comparison(error: &CompareError) -> u8 {
 
 /// Compares saved results.
 fn compare(args: &CompareArgs) -> u8 {
+    if let Err(problem) = deliver::check_comparison(args) {
+        return complain(exit::USAGE, &problem);
+    }
     match compare::main(args) {
         Ok(false) => 0,
         Ok(true) => exit::REGRESSION,
@@ -203,11 +215,14 @@ fn compare(args: &CompareArgs) -> u8 {
 fn save(args: &SaveArgs) -> u8 {
     let mut run = args.run.clone();
     run.common.save = Some(args.file.clone());
-    measure((&run).into(), &run.common)
+    measure_to("FILE", (&run).into(), &run.common)
 }
 
 /// Shows saved results again.
 fn show(args: &ReportArgs) -> u8 {
+    if let Err(problem) = deliver::check_report(args) {
+        return complain(exit::USAGE, &problem);
+    }
     let shown =
         saved::load(&args.file).and_then(|report| deliver::deliver(&report, &args.view, None));
     match shown {
@@ -229,11 +244,19 @@ fn refusal(cores: &[usize]) -> Option<String> {
     })
 }
 
+/// What the program was called with. Names of files needn't be UTF-8; what isn't is shown as replacement characters.
+pub(crate) fn arguments() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1);
+    arguments
+        .map(|one| one.to_string_lossy().into_owned())
+        .collect()
+}
+
 /// Measures, and tells of it.
 fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let occasion = Occasion {
-        arguments: std::env::args().skip(1).collect(),
+        arguments: arguments(),
         // A clock before 1970 is a wrong clock.
         began_unix_s: since_1970.map_or(0, |time| time.as_secs()),
         environment: Environment::observe(plan.placement.pool(), &plan.allowed_cores),
@@ -248,23 +271,25 @@ fn conduct(plan: &Plan, interrupt: Interrupt) -> Report {
     report::make(plan, occasion, &campaign)
 }
 
-/// What the run came to, the gravest first.
-fn conclude(report: &Report, args: &CommonArgs, incomparable: Option<String>) -> u8 {
+/// What the run came to, the gravest first. An interruption and what couldn't be written are told whatever else there is.
+fn conclude(
+    report: &Report,
+    args: &CommonArgs,
+    unwritten: Option<String>,
+    incomparable: Option<String>,
+) -> u8 {
     let compared = report.comparison.as_ref();
     let is_worse = compared.is_some_and(|runs| compare::tell(runs, args.view.output));
-    if report.incomplete {
-        let settings = &report.settings;
-        let problem = format!(
-            "interrupted after {} of {} rounds; what was measured until then is in the report, marked incomplete",
-            settings.rounds_completed, settings.rounds
-        );
-        return complain(exit::INTERRUPTED, &problem);
-    }
+    let unwritten = unwritten.map(|problem| complain(exit::INPUT_OUTPUT, &problem));
+    let interrupted = report.incomplete.then(|| tell_interruption(report));
     if report.has_integrity_failure() {
         return complain(
             exit::INTEGRITY,
             "messages of at least one contender went wrong",
         );
+    }
+    if let Some(code) = unwritten.or(interrupted) {
+        return code;
     }
     if report.has(Status::Failed) {
         return complain(exit::INPUT_OUTPUT, "at least one contender failed");
@@ -278,4 +303,13 @@ fn conclude(report: &Report, args: &CommonArgs, incomparable: Option<String>) ->
         None if is_worse => exit::REGRESSION,
         None => 0,
     }
+}
+
+fn tell_interruption(report: &Report) -> u8 {
+    let settings = &report.settings;
+    let problem = format!(
+        "interrupted after {} of {} rounds; what was measured until then is in the report, marked incomplete",
+        settings.rounds_completed, settings.rounds
+    );
+    complain(exit::INTERRUPTED, &problem)
 }

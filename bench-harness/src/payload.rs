@@ -82,12 +82,31 @@ pub enum Origin {
     /// A file.
     File {
         /// The file.
+        #[serde(with = "path_bytes")]
         file: PathBuf,
         /// What a record is.
         frame: Frame,
     },
     /// A rule.
     Workload(Workload),
+}
+
+/// A path as its bytes: it needn't be UTF-8, and a text of JSON is.
+mod path_bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(file: &Path, to: S) -> Result<S::Ok, S::Error> {
+        file.as_os_str().as_bytes().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        let bytes = Vec::deserialize(from)?;
+        Ok(OsString::from_vec(bytes).into())
+    }
 }
 
 /// Records, one behind the other in mapped memory.

@@ -153,10 +153,13 @@ fn a_full_disk_for_a_file_takes_nothing_else_with_it() {
 }
 
 #[test]
-fn a_file_that_is_in_no_directory_is_told_and_the_report_is_printed() {
+fn a_page_that_is_in_no_directory_is_told_and_the_saved_report_is_printed() {
     let place = TempDir::new().unwrap();
-    let nowhere = place.path().join("nowhere/page.html");
-    let output = tiny(&["--html", nowhere.to_str().unwrap()]);
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let output = tiny(&["--save", &path("saved.json")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let nowhere = path("nowhere/page.html");
+    let output = run(&["report", &path("saved.json"), "--html", &nowhere]);
     let problem = text(&output.stderr);
     assert_eq!(output.status.code(), Some(6), "{problem}");
     assert!(

@@ -115,9 +115,7 @@ fn deliver(
         problems.push(format!("the comparison can't be written: {error}"));
     }
     if let Some(file) = &args.html {
-        let arguments = std::env::args_os().skip(1);
-        let arguments: Vec<String> = arguments.map(|one| one.to_string_lossy().into()).collect();
-        let page = comparison_page(document, reports, &arguments);
+        let page = comparison_page(document, reports, &crate::arguments());
         problems.extend(saved::write_whole(file, page.as_bytes()).err());
     }
     if problems.is_empty() {

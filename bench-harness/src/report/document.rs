@@ -30,7 +30,7 @@ pub struct Report {
     pub schema: String,
     /// The command that measured, as in `run`.
     pub command: String,
-    /// The arguments that it was given, so that it can be repeated.
+    /// The arguments that it was given, so that it can be repeated. What isn't UTF-8 is shown as replacement characters.
     pub arguments: Vec<String>,
     /// When it began, in seconds since 1970 (UTC).
     pub began_unix_s: u64,

@@ -20,6 +20,7 @@ pub mod sent;
 pub mod sentences;
 pub mod sheet;
 pub mod table;
+pub mod target;
 pub mod terminal;
 
 use std::io::{self, Write};

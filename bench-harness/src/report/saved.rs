@@ -1,6 +1,5 @@
 //! Results in files: written whole or not at all, and read again.
 
-use std::error::Error;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
-use tempfile::Builder;
 
 use super::document::{Report, SCHEMA};
 use super::figures::set_costs;
 use super::printable::make_printable;
+use super::target::{Target, folder_of, make_temporary, not_written};
 use crate::compare;
+
+/// The mode of a new file, as far as the user's mask allows.
+const MODE: u32 = 0o666;
 
 /// Saves a report. An incomplete one doesn't replace what is there: it goes beside it, and the answer says where.
 ///
@@ -36,51 +38,39 @@ pub fn store(report: &Report, file: &Path) -> Result<Option<PathBuf>, String> {
 }
 
 /// Writes a file such that it is there whole or, on any failure, as it was before: under another name beside it first. What isn't a regular
-/// file (a terminal, a pipe) is written to directly.
+/// file (a terminal, a pipe) is written to directly. A link stays a link: what it leads to is replaced, or made. What is replaced keeps its mode.
 ///
 /// # Errors
 /// One sentence, with the file and what the system says.
 pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
-    let told = |error: io::Error| {
-        format!(
-            "{} can't be written: {error}; choose another place",
-            file.display()
-        )
-    };
+    let told = |error: io::Error| not_written(file, &error);
     hold_size_signal();
-    // A link stays a link: what it leads to is replaced.
-    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-        let mut open = OpenOptions::new().write(true).open(&target).map_err(told)?;
-        return open.write_all(content).map_err(told);
+    match Target::find(file).map_err(told)? {
+        Target::Direct => {
+            let mut open = OpenOptions::new().write(true).open(file).map_err(told)?;
+            open.write_all(content).map_err(told)
+        }
+        Target::File(path) => {
+            let before = fs::metadata(&path).map_err(told)?.permissions();
+            replace(&path, content, Some(before)).map_err(told)
+        }
+        Target::Nothing(path) => replace(&path, content, None).map_err(told),
     }
-    replace(&target, content).map_err(told)
 }
 
-fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
-    // As far as the user's mask allows, like any new file.
-    const MODE: u32 = 0o666;
-    let directory = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let temporary = Builder::new()
-        .prefix(".bench-harness-")
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(directory.unwrap_or(Path::new(".")))
-        .map_err(bare)?;
+fn replace(target: &Path, content: &[u8], before: Option<Permissions>) -> io::Result<()> {
+    // Never more open than what it replaces.
+    let mode = before.as_ref().map_or(MODE, PermissionsExt::mode);
+    let temporary = make_temporary(folder_of(target), mode & MODE)?;
+    if let Some(before) = before {
+        // The user's mask may have taken some of it.
+        temporary.as_file().set_permissions(before)?;
+    }
     temporary.as_file().write_all(content)?;
     temporary.as_file().sync_all()?;
     // Dropped on the way out of a failure, the temporary file removes itself.
     temporary.persist(target).map_err(|error| error.error)?;
     Ok(())
-}
-
-/// What the system says, without the name of the temporary file, which tells nobody anything.
-fn bare(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(Error::source);
-    let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
-    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// A limit of the size of files is to be told as an error, and not to end the program by a signal.
