@@ -2,6 +2,7 @@
 //!
 //! A library, so that the benches of the crates that are measured here use the very same mechanisms ([`transport`]) and the same
 //! way to start a second process ([`runner`]).
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod budget;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod fan;
 pub mod job;
 pub mod machine;
 pub mod measure;
+mod notice;
 pub mod payload;
 pub mod placement;
 pub mod report;
@@ -98,7 +100,7 @@ pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
 }
 
 fn complain(code: u8, problem: &str) -> u8 {
-    eprintln!("bench-harness: {problem}");
+    notice::tell(format_args!("bench-harness: {problem}"));
     code
 }
 
