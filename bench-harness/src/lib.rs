@@ -70,6 +70,8 @@ pub fn main() -> ExitCode {
 /// The whole program, with more contenders. It is the first thing that a `main` calls: the measured processes are the same program, executed
 /// anew. `docs/adding-a-contender.md` shows one.
 pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
+    // Where it can't be done the system acts as it always does.
+    let _ = transport::alarm::ignore_size_signal();
     for contender in contenders {
         if let Err(problem) = registry::add(contender) {
             return ExitCode::from(complain(exit::USAGE, &problem));

@@ -5,8 +5,9 @@ mod support;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,7 +49,7 @@ fn an_error_that_nobody_can_hear_keeps_its_exit_code() {
     let nowhere = ["report", "/no/such/file"];
     let short = ["run", "--contender", "ring-spsc/spin", "--size", "7"];
     let lacking = [&short[..], &["--require-all", "--output", "csv"], &ROUNDS].concat();
-    let fault = ["--contender", "pipe", "--plant-fault", "lost"];
+    let fault = ["--contender", "pipe", "--plant-fault", "corrupted"];
     let faulty = [&fault[..], &["--output", "json"], &ROUNDS].concat();
     let cases: [(&[&str], i32); 4] = [
         (&nowhere, 6),
@@ -60,5 +61,79 @@ fn an_error_that_nobody_can_hear_keeps_its_exit_code() {
         for output in unheard(args) {
             assert_eq!(output.status.code(), Some(code), "{args:?}");
         }
+    }
+}
+
+/// Runs it with a limit of the length of files, in blocks of 512 or 1024 bytes.
+fn within(blocks: u32, args: &[&str]) -> Output {
+    let program = harness(&[]);
+    Command::new("sh")
+        .args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh"])
+        .arg(program.get_program())
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// The rows that a run within such a limit has.
+fn rows_within(blocks: u32, contenders: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let options = contenders.iter().flat_map(|name| ["--contender", *name]);
+    let options: Vec<&str> = options.chain(["--output", "json"]).collect();
+    let output = within(blocks, &[&["run"], &options[..], &ROUNDS].concat());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}, {:?}", output.status));
+    let rows = report["results"].as_array().unwrap().clone();
+    (output.status.code(), rows)
+}
+
+fn is_over_the_limit(row: &Value) -> bool {
+    let reason = row["reason"].as_str().unwrap_or_default();
+    let parts = [" B that this process may make", "raise `ulimit -f`"];
+    row["status"] == "unavailable" && parts.iter().all(|part| reason.contains(part))
+}
+
+#[test]
+fn what_needs_more_than_a_file_may_have_is_unavailable_and_the_others_are_measured() {
+    let large = ["ring-spsc", "ring-mpmc-bytes", "mmap-file", "posix-shm-sem"];
+    let (code, rows) = rows_within(40, &[&large[..], &["pipe", "eventfd"]].concat());
+    assert_eq!(code, Some(0));
+    for row in &rows {
+        let is_large = large.contains(&row["contender"].as_str().unwrap());
+        assert_eq!(is_over_the_limit(row), is_large, "{row:#}");
+        assert_eq!(row["status"] == "ok", !is_large, "{row:#}");
+    }
+    assert!(rows.len() >= 6);
+}
+
+#[test]
+fn without_room_for_the_page_of_a_session_every_row_is_unavailable() {
+    let (code, rows) = rows_within(1, &["pipe", "semaphore-named", "semaphore"]);
+    assert_eq!(code, Some(0));
+    assert!(rows.iter().all(is_over_the_limit), "{rows:#?}");
+}
+
+#[test]
+fn doctor_tells_of_a_limit_of_the_length_of_files() {
+    let output = within(40, &["doctor", "--output", "json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut findings = found["findings"].as_array().unwrap().iter();
+    let finding = findings.find(|it| it["name"] == "file size").unwrap();
+    assert_eq!(finding["verdict"], "warn", "{finding:#}");
+}
+
+#[test]
+fn a_program_of_the_users_has_the_signals_that_every_program_has() {
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let script = "grep SigIgn /proc/self/status >\"$1\"\necho '{\"unavailable\":\"not today\"}'\n";
+    fs::write(path("script"), script).unwrap();
+    let external = format!("asked=sh {} {}", path("script"), path("signals"));
+    let options = ["run", "--contender", "asked", "--external", &external];
+    let output = harness(&[&options[..], &ROUNDS].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let told = fs::read_to_string(path("signals")).unwrap();
+    let ignored = u64::from_str_radix(told.split_whitespace().nth(1).unwrap(), 16).unwrap();
+    for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        assert_eq!(ignored & 1 << (signal as u32 - 1), 0, "{signal}");
     }
 }

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
 use tempfile::Builder;
 
@@ -47,7 +46,6 @@ pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
             file.display()
         )
     };
-    hold_size_signal();
     // A link stays a link: what it leads to is replaced.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
@@ -81,14 +79,6 @@ fn bare(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(Error::source);
     let code = inner.and_then(|inner| inner.downcast_ref::<io::Error>()?.raw_os_error());
     code.map_or(error, io::Error::from_raw_os_error)
-}
-
-/// A limit of the size of files is to be told as an error, and not to end the program by a signal.
-fn hold_size_signal() {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGXFSZ);
-    // Where it can't be held the system acts as it always does.
-    let _ = set.thread_block();
 }
 
 /// Reads results.
