@@ -7,11 +7,12 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::harness;
+use support::{Running, await_marked, harness};
 
 /// Rounds that tell of themselves, one after the other.
 const ROUNDS: [&str; 6] = ["--rounds", "3", "--duration", "1ms", "--seed", "7"];
@@ -136,4 +137,27 @@ fn a_program_of_the_users_has_the_signals_that_every_program_has() {
     for signal in [Signal::SIGPIPE, Signal::SIGXFSZ] {
         assert_eq!(ignored & 1 << (signal as u32 - 1), 0, "{signal}");
     }
+}
+
+#[test]
+fn a_hang_up_that_is_ignored_at_the_start_stays_ignored() {
+    let mark = format!("hang-up-{}", std::process::id());
+    let args = ["rtt", "--contender", "pipe", "--output", "json"];
+    let child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(harness(&[]).get_program())
+        .args(args)
+        .args(["--rounds", "3", "--duration", "300ms"])
+        .env("BENCH_HARNESS_TEST_MARK", &mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = Running::of(child);
+    // The coordinator and the measured processes: it holds its signals by now.
+    await_marked(&mark, 3);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    let report: Value = serde_json::from_reader(child.stdout.take().unwrap()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(report["incomplete"], false);
 }

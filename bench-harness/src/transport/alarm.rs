@@ -119,6 +119,20 @@ pub fn ignore_size_signal() -> io::Result<()> {
     ignore(Signal::SIGXFSZ).map_err(io::Error::from)
 }
 
+/// Whether this process ignores a signal, as those that `nohup` starts ignore `SIGHUP`.
+///
+/// # Errors
+/// What `sigaction` said.
+pub fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed; the answer is a local that outlives the call.
+    let asked = unsafe { libc::sigaction(signal as i32, ptr::null(), action.as_mut_ptr()) };
+    Errno::result(asked)?;
+    // SAFETY: all-zero bytes are a valid `sigaction`, and the call filled it.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
 fn ignore(signal: Signal) -> Result<(), Errno> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is involved.
