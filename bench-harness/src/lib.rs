@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod entry;
 pub mod external;
 pub mod fan;
+mod input;
 pub mod job;
 pub mod machine;
 pub mod measure;

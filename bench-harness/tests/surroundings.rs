@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::{Running, await_marked, harness};
+use support::{Running, await_marked, harness, run};
 
 /// Rounds that tell of themselves, one after the other.
 const ROUNDS: [&str; 6] = ["--rounds", "3", "--duration", "1ms", "--seed", "7"];
@@ -160,4 +161,60 @@ fn a_hang_up_that_is_ignored_at_the_start_stays_ignored() {
     let report: Value = serde_json::from_reader(child.stdout.take().unwrap()).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(report["incomplete"], false);
+}
+
+/// Runs it, and kills it if it waits for somebody or reads without an end.
+fn refusal(args: &[&str]) -> String {
+    let mut command = Command::new("timeout");
+    command.args(["--signal", "KILL", "20"]);
+    let program = harness(&[]);
+    let output = command.arg(program.get_program()).args(args).output();
+    let output = output.unwrap();
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{args:?}: {problem}");
+    assert_eq!(problem.lines().count(), 1, "{args:?}: {problem}");
+    problem
+}
+
+#[test]
+fn what_has_no_end_or_no_writer_is_refused_and_never_read() {
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let good = path("good.json");
+    let save = ["rtt", "--contender", "pipe", "--save", &good];
+    assert!(run(&[&save[..], &ROUNDS].concat()).status.success());
+    mkfifo(path("fifo").as_str(), Mode::S_IRWXU).unwrap();
+    for endless in ["/dev/zero", &path("fifo"), "/dev"] {
+        let baseline = [&save[..3], &["--baseline", endless]].concat();
+        for args in [
+            &["report", endless][..],
+            &["compare", &good, endless],
+            &["compare", endless, &good],
+            &baseline,
+            &["rtt", "--payload", endless, "--frame", "line"],
+        ] {
+            let problem = refusal(args);
+            assert!(problem.contains("is no regular file; give"), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn files_that_would_take_far_more_memory_than_they_have_bytes_are_refused() {
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let sparse = |name: &str, len: u64| {
+        File::create(path(name)).unwrap().set_len(len).unwrap();
+        path(name)
+    };
+    let long = sparse("long.json", (256 << 20) + 1);
+    for args in [&["report", &long][..], &["compare", &long, &long]] {
+        let problem = refusal(args);
+        assert!(problem.contains("268435457 bytes"), "{problem}");
+        assert!(problem.contains("up to 268435456"), "{problem}");
+    }
+    let records = sparse("records", 200_000_000);
+    let problem = refusal(&["rtt", "--payload", &records, "--frame", "fixed=1"]);
+    assert!(problem.contains("200000000 records"), "{problem}");
+    assert!(problem.contains("16777216 at most"), "{problem}");
 }
