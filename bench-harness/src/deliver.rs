@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cli::{CommonArgs, Output, ReportArgs, ViewArgs};
 use crate::compare::CompareArgs;
+use crate::notice;
 use crate::report::document::Report;
 use crate::report::saved;
 use crate::report::target::{Named, check_apart, check_writable};
@@ -73,11 +74,11 @@ pub fn deliver(report: &Report, view: &ViewArgs, save: Option<&Path>) -> Result<
         let mut alone = report.clone();
         alone.comparison = None;
         match saved::store(&alone, file) {
-            Ok(Some(elsewhere)) => eprintln!(
+            Ok(Some(elsewhere)) => notice::tell(format_args!(
                 "{} is left as it was, as this run is incomplete; what was measured is in {}",
                 file.display(),
                 elsewhere.display()
-            ),
+            )),
             Ok(None) => {}
             Err(problem) => problems.push(problem),
         }
@@ -102,7 +103,7 @@ fn print(report: &Report, view: &ViewArgs) -> io::Result<()> {
         let warnings = report.warnings.iter();
         let compared = report.comparison.iter().flat_map(|runs| &runs.warnings);
         let warnings = warnings.chain(compared);
-        warnings.for_each(|warning| eprintln!("warning: {warning}"));
+        warnings.for_each(|warning| notice::tell(format_args!("warning: {warning}")));
     }
     match view.output {
         Output::Table => report.write_table(Layout::of_stdout(view.wide), out),

@@ -2,6 +2,7 @@
 //!
 //! A library, so that the benches of the crates that are measured here use the very same mechanisms ([`transport`]) and the same
 //! way to start a second process ([`runner`]).
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod budget;
 pub mod cli;
@@ -14,9 +15,11 @@ pub mod doctor;
 pub mod entry;
 pub mod external;
 pub mod fan;
+mod input;
 pub mod job;
 pub mod machine;
 pub mod measure;
+mod notice;
 pub mod payload;
 pub mod placement;
 pub mod report;
@@ -68,6 +71,8 @@ pub fn main() -> ExitCode {
 /// The whole program, with more contenders. It is the first thing that a `main` calls: the measured processes are the same program, executed
 /// anew. `docs/adding-a-contender.md` shows one.
 pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
+    // Where it can't be done the system acts as it always does.
+    let _ = transport::alarm::ignore_size_signal();
     for contender in contenders {
         if let Err(problem) = registry::add(contender) {
             return ExitCode::from(complain(exit::USAGE, &problem));
@@ -98,7 +103,7 @@ pub fn main_with(contenders: Vec<Contender>) -> ExitCode {
 }
 
 fn complain(code: u8, problem: &str) -> u8 {
-    eprintln!("bench-harness: {problem}");
+    notice::tell(format_args!("bench-harness: {problem}"));
     code
 }
 

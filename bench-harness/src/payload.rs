@@ -5,7 +5,6 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -14,11 +13,15 @@ use parse_size::Config as SizeParser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::input;
 use crate::measure::pattern::Content;
 use crate::workload::{Table, Timetable, Workload};
 
 /// The longest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 16 << 20;
+
+/// The most records. Each takes two words of memory in every process, beside the file.
+pub const RECORDS_MAX: usize = 16 << 20;
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,26 +196,25 @@ impl Records {
     /// Maps the file and finds its records.
     ///
     /// # Errors
-    /// One sentence: it can't be read, it is empty, a record is broken or too long.
+    /// One sentence: it can't be read, it is empty, a record is broken or too long, there are too many.
     pub fn open(path: &Path, frame: Frame) -> Result<Self, String> {
         let shown = path.display();
         let cannot = |error| format!("{shown} can't be read: {error}");
-        let file = File::open(path).map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
-        if !metadata.is_file() {
-            return Err(format!(
-                "{shown} is no regular file; give one that can be mapped"
-            ));
-        }
-        if metadata.len() == 0 {
+        let (file, len) = input::open(path, "give one that can be mapped")?;
+        if len == 0 {
             return Err(format!(
                 "{shown} is empty; give a file with at least one record"
             ));
         }
-        // SAFETY: the mapping is private to reading; that nobody changes the file meanwhile is what the user promises, as the help
-        // says, and a change of its content is reported as corruption.
-        let map = unsafe { MmapOptions::new().populate().map(&file) }.map_err(cannot)?;
-        let spans = find_records(&map, frame).map_err(|problem| format!("{shown}: {problem}"))?;
+        let map = |options: &MmapOptions| {
+            // SAFETY: the mapping is private to reading; that nobody changes the file meanwhile is what the user promises, as the help
+            // says, and a change of its content is reported as corruption.
+            unsafe { options.map(&file) }.map_err(cannot)
+        };
+        // The file is read no further than to what is wrong with it.
+        let spans = find_records(&*map(&MmapOptions::new())?, frame, RECORDS_MAX)
+            .map_err(|problem| format!("{shown}: {problem}"))?;
+        let map = map(MmapOptions::new().populate())?;
         let profile = profile(&spans);
         Ok(Self {
             map,
@@ -293,15 +295,17 @@ impl Content for RecordContent<'_> {
     }
 }
 
-/// Cuts the bytes into records.
-fn find_records(bytes: &[u8], frame: Frame) -> Result<Vec<Span>, String> {
-    let spans = match frame {
+/// Cuts the bytes into records, of which there may be so many.
+fn find_records(bytes: &[u8], frame: Frame, most: usize) -> Result<Vec<Span>, String> {
+    let spans: Vec<Span> = match frame {
         Frame::Line => {
             let mut start = 0;
             let line_ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
             let last = (bytes.last() != Some(&b'\n')).then_some(bytes.len());
             line_ends
                 .chain(last)
+                // One more than there may be is enough to know it.
+                .take(most.saturating_add(1))
                 .map(|end| {
                     let span = Span {
                         start,
@@ -312,6 +316,9 @@ fn find_records(bytes: &[u8], frame: Frame) -> Result<Vec<Span>, String> {
                 })
                 .collect()
         }
+        Frame::Fixed(len) if bytes.len().div_ceil(len) > most => {
+            return Err(too_many(&bytes.len().div_ceil(len).to_string(), most));
+        }
         Frame::Fixed(len) => (0..bytes.len())
             .step_by(len)
             .map(|start| Span {
@@ -319,8 +326,11 @@ fn find_records(bytes: &[u8], frame: Frame) -> Result<Vec<Span>, String> {
                 len: len.min(bytes.len() - start),
             })
             .collect(),
-        Frame::Len32 => find_counted(bytes)?,
+        Frame::Len32 => find_counted(bytes, most)?,
     };
+    if spans.len() > most {
+        return Err(too_many(&format!("more than {most}"), most));
+    }
     let too_long = spans
         .iter()
         .enumerate()
@@ -335,12 +345,18 @@ fn find_records(bytes: &[u8], frame: Frame) -> Result<Vec<Span>, String> {
     }
 }
 
-/// Cuts the bytes into records that state their lengths.
-fn find_counted(bytes: &[u8]) -> Result<Vec<Span>, String> {
+fn too_many(count: &str, most: usize) -> String {
+    format!(
+        "it has {count} records, and {most} at most can be sent, as the place of each is kept in memory; give a part of the file, or choose another --frame"
+    )
+}
+
+/// Cuts the bytes into records that state their lengths: one more than there may be at most.
+fn find_counted(bytes: &[u8], most: usize) -> Result<Vec<Span>, String> {
     const PREFIX: usize = size_of::<u32>();
     let mut spans = Vec::new();
     let mut at = 0;
-    while at < bytes.len() {
+    while at < bytes.len() && spans.len() <= most {
         let number = spans.len() + 1;
         let rest = &bytes[at..];
         let Some(prefix) = rest.first_chunk::<PREFIX>() else {
@@ -375,7 +391,7 @@ mod tests {
     use super::*;
 
     fn cut(bytes: &[u8], frame: Frame) -> Vec<&[u8]> {
-        let spans = find_records(bytes, frame).unwrap();
+        let spans = find_records(bytes, frame, RECORDS_MAX).unwrap();
         spans
             .into_iter()
             .map(|s| &bytes[s.start..s.start + s.len])
@@ -430,7 +446,7 @@ mod tests {
             (b"\x01\0\0\0a\x02\0", "needs 4 bytes and 2 are left"),
             (b"\0\0\0\0", "is empty"),
         ] {
-            let problem = find_records(bytes, Frame::Len32).unwrap_err();
+            let problem = find_records(bytes, Frame::Len32, RECORDS_MAX).unwrap_err();
             assert!(problem.contains(part), "{problem}");
         }
     }
@@ -465,9 +481,30 @@ mod tests {
     }
 
     #[test]
+    fn more_records_than_memory_is_kept_for_are_refused_where_the_first_one_too_many_is() {
+        // What stands behind it is broken, and not looked at.
+        let counted = b"\x01\0\0\0a\x01\0\0\0b\x01\0\0\0c\0\0\0\0";
+        for (bytes, frame, count) in [
+            (&b"\n\n\n\n\n"[..], Frame::Line, "more than 2 records"),
+            (b"a\nb\nc", Frame::Line, "more than 2 records"),
+            (counted, Frame::Len32, "more than 2 records"),
+            (b"abcde", Frame::Fixed(2), "3 records"),
+        ] {
+            let problem = find_records(bytes, frame, 2).unwrap_err();
+            assert!(
+                problem.contains(count) && problem.contains("2 at most"),
+                "{problem}"
+            );
+        }
+        for (bytes, frame) in [(b"a\nb\n", Frame::Line), (b"abcd", Frame::Fixed(2))] {
+            assert_eq!(find_records(bytes, frame, 2).unwrap().len(), 2);
+        }
+    }
+
+    #[test]
     fn a_record_that_is_too_long_is_named() {
         let bytes = vec![b'x'; RECORD_LEN_MAX + 1];
-        let problem = find_records(&bytes, Frame::Line).unwrap_err();
+        let problem = find_records(&bytes, Frame::Line, RECORDS_MAX).unwrap_err();
         assert!(problem.contains("record 1 has 16777217 bytes"), "{problem}");
     }
 }

@@ -72,7 +72,8 @@ struct Words {
 }
 
 const SEATS_MAX: usize = 2 * SIDE_MAX as usize;
-const PAGE_LEN: usize = 16 << 10;
+/// Bytes of the page.
+pub(crate) const PAGE_LEN: usize = 16 << 10;
 const _: () = assert!(size_of::<Words>() <= PAGE_LEN);
 const _: () = assert!(size_of::<Padded<AtomicU64>>() == 128);
 const _: () = assert!(size_of::<Padded<SeatWords>>() == 128);

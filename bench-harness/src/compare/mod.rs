@@ -20,6 +20,7 @@ pub use baseline::Baseline;
 use std::io::{self, IsTerminal, Write};
 
 use crate::cli::Output;
+use crate::notice;
 use crate::report::document::Report;
 use crate::report::html::comparison_page;
 use crate::report::printable::printable;
@@ -129,7 +130,7 @@ fn print(document: &Document, args: &CompareArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if matches!(args.output, Output::Json | Output::Csv) {
         for warning in document.comparisons.iter().flat_map(|runs| &runs.warnings) {
-            eprintln!("warning: {warning}");
+            notice::tell(format_args!("warning: {warning}"));
         }
     }
     match args.output {
@@ -157,10 +158,10 @@ pub(crate) fn tell(runs: &ComparedRuns, output: Output) -> bool {
         return is_forbidden;
     }
     for note in &runs.undetectable {
-        eprintln!("bench-harness: note: {note}");
+        notice::tell(format_args!("bench-harness: note: {note}"));
     }
     for line in &runs.forbidden {
-        eprintln!("bench-harness: {line}");
+        notice::tell(format_args!("bench-harness: {line}"));
     }
     is_forbidden
 }

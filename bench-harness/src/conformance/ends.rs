@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Question;
 use crate::fan::Fan;
+use crate::notice;
 use crate::transport::{
     Carries, Class, Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport,
     alarm,
@@ -70,7 +71,9 @@ impl Watchdog {
         let (alive, ended) = mpsc::channel::<()>();
         thread::spawn(move || {
             if ended.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("asked whether it {question}: blocked beyond every deadline");
+                notice::tell(format_args!(
+                    "asked whether it {question}: blocked beyond every deadline"
+                ));
                 std::process::abort();
             }
         });

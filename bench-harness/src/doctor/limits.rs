@@ -18,6 +18,8 @@ const LOCKED_MIN: u64 = 64 << 10;
 const QUEUE_OVERHEAD: u64 = 48 + 48;
 /// Queued signals that others of this user may have.
 const SIGNALS_SPARE: u64 = 64;
+/// A saved default run is the largest file that is needed: of some megabytes. Links of the default size have some hundred kilobytes.
+const FILE_WANTED: u64 = 16 << 20;
 /// The page that the kernel counts pipes in.
 const PAGE: u64 = 4096;
 
@@ -28,6 +30,7 @@ pub(super) struct ProcessLimits {
     pub(super) descriptors: u64,
     pub(super) queue_bytes: u64,
     pub(super) pending_signals: u64,
+    pub(super) file_bytes: u64,
 }
 
 fn wanted() -> u64 {
@@ -114,6 +117,19 @@ pub(super) fn pending_signals(limits: &ProcessLimits) -> Finding {
         shown(wanted())
     );
     Finding::warn(NAME, value, effect, &remedy).with_steps(by_hand(&remedy))
+}
+
+/// How long files may be that this process makes (`RLIMIT_FSIZE`).
+pub(super) fn file_size(limits: &ProcessLimits) -> Finding {
+    const NAME: &str = "file size";
+    let value = shown_bytes(limits.file_bytes);
+    if limits.file_bytes >= FILE_WANTED {
+        return Finding::ok(NAME, value);
+    }
+    // Shells differ in the unit that they count in.
+    let remedy = "ulimit -f unlimited";
+    let effect = "the limit holds for shared memory, too: contenders that need more are unavailable, and results may not be saved";
+    Finding::warn(NAME, value, effect, remedy).with_steps(by_hand(remedy))
 }
 
 /// A setting of the kernel that is raised.
@@ -214,6 +230,7 @@ mod tests {
         descriptors: 1024,
         queue_bytes: 819_200,
         pending_signals: u64::MAX,
+        file_bytes: u64::MAX,
     };
 
     const NONE: ProcessLimits = ProcessLimits {
@@ -221,12 +238,14 @@ mod tests {
         descriptors: 20,
         queue_bytes: 0,
         pending_signals: 10,
+        file_bytes: 20 << 10,
     };
 
     #[test]
     fn the_usual_limits_of_a_process_are_enough() {
         assert_eq!(descriptors(&PLENTY).verdict, Fine);
         assert_eq!(locked_memory(&PLENTY).verdict, Fine);
+        assert_eq!(file_size(&PLENTY).verdict, Fine);
         let signals = pending_signals(&PLENTY);
         assert_eq!(
             (signals.verdict, signals.value.as_str()),
@@ -246,6 +265,9 @@ mod tests {
         assert_eq!(found.remedy.as_deref(), Some("ulimit -n 256"));
         assert_eq!(locked_memory(&NONE).verdict, Warn);
         assert_eq!(pending_signals(&NONE).verdict, Warn);
+        let found = file_size(&NONE);
+        assert_eq!((found.verdict, found.value.as_str()), (Warn, "20 KiB"));
+        assert_eq!(found.remedy.as_deref(), Some("ulimit -f unlimited"));
     }
 
     #[test]

@@ -176,12 +176,18 @@ fn processors(root: &Root, measured: &[usize]) -> Vec<Finding> {
 }
 
 fn kernel_limits(root: &Root) -> Vec<Finding> {
-    const OF_PROCESS: [&str; 3] = ["locked memory", "POSIX queue bytes", "pending signals"];
+    const OF_PROCESS: [&str; 4] = [
+        "locked memory",
+        "POSIX queue bytes",
+        "pending signals",
+        "file size",
+    ];
     let mut findings = match system::process_limits() {
         Ok(limits) => vec![
             limits::locked_memory(&limits),
             Finding::of(OF_PROCESS[1], limits::queue_bytes(root, &limits)),
             limits::pending_signals(&limits),
+            limits::file_size(&limits),
         ],
         Err(error) => {
             let unknown = |name| Finding::of(name, Err(no_limits(&error)));
@@ -296,7 +302,7 @@ mod tests {
         let (measured, allowed) = machine();
         let findings = examine(&measured, &allowed);
         let names: HashSet<&str> = findings.iter().map(|finding| finding.name).collect();
-        assert_eq!((names.len(), findings.len()), (31, 31), "{names:?}");
+        assert_eq!((names.len(), findings.len()), (32, 32), "{names:?}");
         for finding in &findings {
             assert!(!finding.value.is_empty(), "{finding:?}");
             let is_wrong = matches!(finding.verdict, Verdict::Warn | Verdict::Fail);

@@ -59,6 +59,7 @@ pub(super) fn process_limits() -> io::Result<ProcessLimits> {
         descriptors: soft(Resource::RLIMIT_NOFILE)?,
         queue_bytes: soft(Resource::RLIMIT_MSGQUEUE)?,
         pending_signals: soft(Resource::RLIMIT_SIGPENDING)?,
+        file_bytes: soft(Resource::RLIMIT_FSIZE)?,
     })
 }
 

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getppid};
 use serde::Serialize;
@@ -71,7 +71,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         // SAFETY: between fork and exec only system calls are made, on plain numbers; nothing is allocated or locked.
-        unsafe { command.pre_exec(move || die_with(parent)) };
+        unsafe { command.pre_exec(move || die_with(parent).and_then(|()| heed_size_signal())) };
         let mut child = command.spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -304,6 +304,13 @@ fn die_with(parent: Pid) -> io::Result<()> {
     } else {
         Err(Errno::ESRCH.into())
     }
+}
+
+/// In the child: the signal that this program ignores is what it always was. `SIGPIPE` is so already.
+fn heed_size_signal() -> io::Result<()> {
+    // SAFETY: no handler is involved.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigDfl) }?;
+    Ok(())
 }
 
 /// Reads what is there until `into` has `len_max` bytes. Says whether more may come.

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use tempfile::NamedTempFile;
 
-use crate::payload::{Origin, Records};
+use crate::payload::{Origin, Profile, Records};
 use crate::transport::names;
 
 /// The file. It is gone when this is dropped.
@@ -12,6 +12,11 @@ use crate::transport::names;
 pub struct RecordsFile(NamedTempFile);
 
 impl RecordsFile {
+    /// How long it is for such records.
+    pub fn len_of(profile: &Profile) -> u64 {
+        profile.bytes + profile.records * size_of::<u32>() as u64
+    }
+
     /// Writes it.
     ///
     /// # Errors
@@ -56,11 +61,13 @@ mod tests {
         let origin = Origin::Workload("logs:3".parse().unwrap());
         let file = RecordsFile::create(&origin).unwrap();
         let path = file.path().unwrap();
+        let len = std::fs::metadata(&path).unwrap().len();
         let (whole, read) = (
             Records::load(&origin).unwrap(),
             Records::open(Path::new(&path), Frame::Len32).unwrap(),
         );
         assert_eq!(read.profile().records, whole.profile().records);
+        assert_eq!(RecordsFile::len_of(whole.profile()), len);
         for index in 0..whole.profile().records {
             assert_eq!(read.at(index), whole.at(index));
         }

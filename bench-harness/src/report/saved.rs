@@ -1,11 +1,10 @@
 //! Results in files: written whole or not at all, and read again.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
 
 use super::document::{Report, SCHEMA};
@@ -13,6 +12,11 @@ use super::figures::set_costs;
 use super::printable::make_printable;
 use super::target::{Target, folder_of, make_temporary, not_written};
 use crate::compare;
+use crate::input;
+use crate::notice;
+
+/// The longest results that are read, in bytes. Those of a default run have a few million; a thousand rounds of everything have some hundred.
+const LEN_MAX: u64 = 256 << 20;
 
 /// The mode of a new file, as far as the user's mask allows.
 const MODE: u32 = 0o666;
@@ -34,7 +38,17 @@ pub fn store(report: &Report, file: &Path) -> Result<Option<PathBuf>, String> {
         return Ok(Some(beside));
     }
     write_whole(file, &text)?;
+    if let Some(warning) = unreadable(text.len() as u64) {
+        notice::tell(format_args!("warning: {}: {warning}", file.display()));
+    }
     Ok(None)
+}
+
+/// That results of this length are not read again, if it is so.
+fn unreadable(len: u64) -> Option<String> {
+    (len > LEN_MAX).then(|| {
+        format!("the results have {len} bytes, and `report` and `compare` read up to {LEN_MAX}; measure fewer rounds or sizes at a time")
+    })
 }
 
 /// Writes a file such that it is there whole or, on any failure, as it was before: under another name beside it first. What isn't a regular
@@ -44,7 +58,6 @@ pub fn store(report: &Report, file: &Path) -> Result<Option<PathBuf>, String> {
 /// One sentence, with the file and what the system says.
 pub fn write_whole(file: &Path, content: &[u8]) -> Result<(), String> {
     let told = |error: io::Error| not_written(file, &error);
-    hold_size_signal();
     match Target::find(file).map_err(told)? {
         Target::Direct => {
             let mut open = OpenOptions::new().write(true).open(file).map_err(told)?;
@@ -73,22 +86,34 @@ fn replace(target: &Path, content: &[u8], before: Option<Permissions>) -> io::Re
     Ok(())
 }
 
-/// A limit of the size of files is to be told as an error, and not to end the program by a signal.
-fn hold_size_signal() {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGXFSZ);
-    // Where it can't be held the system acts as it always does.
-    let _ = set.thread_block();
+/// The whole text of a file, if it has an end within what is read.
+fn read(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let (opened, len) = input::open(file, "give a file from --save or --output json")?;
+    let mut text = String::new();
+    // Files of the kernel have no length until they are read, and others may grow.
+    let len = if len > LEN_MAX {
+        len
+    } else {
+        let mut opened = opened.take(LEN_MAX + 1);
+        let read = opened.read_to_string(&mut text);
+        read.map_err(|error| format!("{shown} can't be read: {error}"))? as u64
+    };
+    if len > LEN_MAX {
+        return Err(format!(
+            "{shown} has {len} bytes, and saved results are read up to {LEN_MAX}; give a file from --save or --output json of fewer rounds or sizes"
+        ));
+    }
+    Ok(text)
 }
 
 /// Reads results.
 ///
 /// # Errors
-/// One sentence: the file can't be read, isn't ours, or is of another version.
+/// One sentence: the file can't be read, isn't ours, is too long, or is of another version.
 pub fn load(file: &Path) -> Result<Report, String> {
     let shown = file.display();
-    let text =
-        fs::read_to_string(file).map_err(|error| format!("{shown} can't be read: {error}"))?;
+    let text = read(file)?;
     let mut value: Value = serde_json::from_str(&text).map_err(|error| {
         let what = match text.trim() {
             "" => "is empty".to_owned(),
@@ -140,4 +165,19 @@ pub fn load(file: &Path) -> Result<Report, String> {
             "{shown} isn't whole, was changed, or is of another version ({writer}, and this is {version}): {error}; use the version that wrote it, or measure again"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_that_are_too_long_to_be_read_again_are_told_when_they_are_saved() {
+        assert_eq!(unreadable(LEN_MAX), None);
+        let told = unreadable(LEN_MAX + 1).unwrap();
+        assert!(
+            told.contains("268435457 bytes") && told.contains("268435456"),
+            "{told}"
+        );
+    }
 }

@@ -13,7 +13,7 @@ use crate::measure::integrity::Tally;
 use crate::measure::pattern::Lengths;
 use crate::results::{Quietness, Round, Row, Status};
 use crate::scenario::Plan;
-use crate::transport::{LinkError, LinkShape, WaitMode};
+use crate::transport::{LinkError, LinkShape, WaitMode, limits};
 
 /// Repetitions may take so much of the time of the whole run.
 const REPEATED_SHARE_MAX: f64 = 0.15;
@@ -230,15 +230,20 @@ impl Campaign {
     }
 
     /// Where a program of the user's finds the records. They are written when the first one needs them.
-    fn records_for(&mut self, plan: &Plan, entry: &Entry) -> Result<Option<String>, String> {
+    fn records_for(&mut self, plan: &Plan, entry: &Entry) -> Result<Option<String>, Trouble> {
         let (Some(payload), Some(_)) = (&plan.payload, entry.contender.mechanism.external()) else {
             return Ok(None);
         };
         let file = match self.records.take() {
             Some(file) => file,
-            None => RecordsFile::create(&payload.origin)?,
+            None => {
+                let len = RecordsFile::len_of(&payload.profile);
+                limits::file_too_long(len).map_or(Ok(()), Err)?;
+                RecordsFile::create(&payload.origin).map_err(Trouble::Failed)?
+            }
         };
-        self.records.insert(file).path().map(Some)
+        let path = self.records.insert(file).path();
+        path.map(Some).map_err(Trouble::Failed)
     }
 
     /// One turn of a row: the check, where it is due, and the windows.
@@ -253,7 +258,7 @@ impl Campaign {
             let reason = "no process can be told to stop in the middle of its messages, as one of a ring for many can";
             return Err(Trouble::Unavailable(reason.to_owned()));
         }
-        let records = self.records_for(plan, entry).map_err(Trouble::Failed)?;
+        let records = self.records_for(plan, entry)?;
         let began_ns = self.began.elapsed().as_nanos() as u64;
         let checked = if self.is_check_due(plan, entry, round) {
             let tally = check(plan, coordinator, entry)?;

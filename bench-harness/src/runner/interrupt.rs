@@ -8,6 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::transport::alarm;
+
 /// The signals that end a run early. What was measured is still written.
 #[derive(Debug)]
 pub struct Interrupt {
@@ -16,14 +18,18 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// From here on the signals are held for [`Self::is_seen`]. To be called before any thread is started.
+    /// From here on the signals are held for [`Self::is_seen`]. To be called before any thread is started. A `SIGHUP` that is ignored, as under
+    /// `nohup`, stays so: one that is held would be seen all the same.
     ///
     /// # Errors
     /// What the system says.
     pub fn catch() -> io::Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
             set.add(signal);
+        }
+        if !alarm::is_ignored(Signal::SIGHUP)? {
+            set.add(Signal::SIGHUP);
         }
         set.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stderr};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::entry::Entry;
+use crate::notice;
 
 /// A bar on a terminal, a line for each round elsewhere.
 #[derive(Debug)]
@@ -44,10 +45,10 @@ impl Progress {
                 bar.set_position(u64::from(round - 1) * self.entries as u64 + done as u64);
                 bar.tick();
             }
-            None if done == 0 => eprintln!(
+            None if done == 0 => notice::tell(format_args!(
                 "round {round} of {}: {} contenders and sizes",
                 self.rounds, self.entries
-            ),
+            )),
             None => {}
         }
     }

@@ -20,9 +20,9 @@ use crate::machine::stolen_ns;
 use crate::measure::integrity::Tally;
 use crate::measure::ledger::Ledger;
 use crate::placement::Placement;
-use crate::shared::{SharedPage, Side};
+use crate::shared::{PAGE_LEN, SharedPage, Side};
 use crate::transport::registry::Contender;
-use crate::transport::{Class, Link, LinkError, LinkShape};
+use crate::transport::{Class, Link, LinkError, LinkShape, limits};
 
 /// How long a call may block beyond what a window needs.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -158,7 +158,8 @@ impl Coordinator {
             records,
         } = session;
         let placement = cores.map_or_else(|| self.placement.clone(), Placement::pair);
-        let page = SharedPage::create()?;
+        let page =
+            SharedPage::create().map_err(|error| limits::not_made(PAGE_LEN as u64, error))?;
         let capacity = links.capacity();
         let fan = links.forward.ticket.fan;
         let ledger = (!fan.is_pair()).then(Ledger::create).transpose()?;

@@ -6,7 +6,7 @@
 //! blocks returns `EINTR`, and [`retry`] turns that into `TimedOut`. The fast path pays nothing.
 //!
 //! [`setup`] also makes the process ignore `SIGPIPE`: writing to a dead peer is an error here (`EPIPE`), not the end of
-//! the process.
+//! the process. [`ignore_size_signal`] does the same for `SIGXFSZ`.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -105,12 +105,39 @@ pub fn setup() -> io::Result<()> {
         );
         // SAFETY: `on_tick` does nothing but async-signal-safe work.
         unsafe { sigaction(Signal::SIGALRM, &tick) }?;
-        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // SAFETY: no handler is involved.
-        unsafe { sigaction(Signal::SIGPIPE, &ignore) }?;
-        Ok(())
+        ignore(Signal::SIGPIPE)
     })
     .map_err(io::Error::from)
+}
+
+/// A limit of the length of files (`ulimit -f`) is told as an error (`EFBIG`) from here on, and is not the end of the process. It holds for
+/// shared memory, too. Processes that are executed inherit it.
+///
+/// # Errors
+/// What `sigaction` said.
+pub fn ignore_size_signal() -> io::Result<()> {
+    ignore(Signal::SIGXFSZ).map_err(io::Error::from)
+}
+
+/// Whether this process ignores a signal, as those that `nohup` starts ignore `SIGHUP`.
+///
+/// # Errors
+/// What `sigaction` said.
+pub fn is_ignored(signal: Signal) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed; the answer is a local that outlives the call.
+    let asked = unsafe { libc::sigaction(signal as i32, ptr::null(), action.as_mut_ptr()) };
+    Errno::result(asked)?;
+    // SAFETY: all-zero bytes are a valid `sigaction`, and the call filled it.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+fn ignore(signal: Signal) -> Result<(), Errno> {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is involved.
+    unsafe { sigaction(signal, &ignore) }?;
+    Ok(())
 }
 
 /// From `deadline` on, blocking calls of this thread end with `TimedOut` (those that go through [`retry`],

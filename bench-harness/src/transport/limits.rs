@@ -1,8 +1,10 @@
 //! Limits of the system, and the sentences that name them.
 
 use std::fs;
+use std::io;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::LinkError;
 
@@ -30,6 +32,25 @@ pub fn message_too_long(len: usize, limit: usize, setting: &str) -> LinkError {
     ))
 }
 
+/// Shared memory or a file of so many bytes, if that is over the limit of this process; nothing if it isn't.
+pub fn file_too_long(len: u64) -> Option<LinkError> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).ok()?;
+    (len > limit).then(|| over_file_limit(len, limit))
+}
+
+fn over_file_limit(len: u64, limit: u64) -> LinkError {
+    LinkError::Unavailable(format!(
+        "{len} B of shared memory or of a file are over the {limit} B that this process may make; raise `ulimit -f`, or choose a smaller --size"
+    ))
+}
+
+/// What it means that so many bytes of shared memory or of a file were refused: over the limit of this process they are unavailable.
+pub fn not_made(len: u64, error: io::Error) -> LinkError {
+    let is_limit = error.raw_os_error() == Some(Errno::EFBIG as i32);
+    let told = is_limit.then(|| file_too_long(len)).flatten();
+    told.unwrap_or(LinkError::Failed(error))
+}
+
 /// What a refused system call means: a mechanism that is absent or forbidden is unavailable, all else has failed.
 pub fn refused(what: &str, errno: Errno) -> LinkError {
     let remedy = match errno {
@@ -43,10 +64,11 @@ pub fn refused(what: &str, errno: Errno) -> LinkError {
         Errno::ENFILE => "the system has no descriptor left; raise fs.file-max",
         Errno::ENOENT | Errno::ENOTDIR => "the file system for it is not there",
         Errno::EROFS => "the file system for it is read-only",
+        Errno::EFBIG => "this process may make no file of that length; raise `ulimit -f`",
         Errno::ENOSPC | Errno::ENOMEM | Errno::EDQUOT | Errno::ENOBUFS => {
             "there is no room for it; free some, or choose a smaller --size"
         }
-        _ => return LinkError::Failed(std::io::Error::other(format!("{what}: {}", errno.desc()))),
+        _ => return LinkError::Failed(io::Error::other(format!("{what}: {}", errno.desc()))),
     };
     LinkError::Unavailable(format!("{what}: {} ({remedy})", errno.desc()))
 }
@@ -88,6 +110,21 @@ mod tests {
             "{reason}"
         );
         assert!(reason.contains("raise kernel.msgmax"), "{reason}");
+    }
+
+    #[test]
+    fn a_file_over_the_limit_has_value_limit_and_remedy_and_any_other_error_has_failed() {
+        let LinkError::Unavailable(reason) = over_file_limit(65_536, 20_480) else {
+            panic!("a limit makes a link unavailable");
+        };
+        for part in ["65536 B", "20480 B", "raise `ulimit -f`"] {
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert!(matches!(
+            not_made(u64::MAX, Errno::EIO.into()),
+            LinkError::Failed(_)
+        ));
+        assert!(file_too_long(0).is_none());
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Instant;
 use shm_semaphore::{Deadline, Error, NamedSemaphore, Semaphore, SemaphoreOptions};
 
 use super::semaphore::{give, taken};
-use super::{Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, join};
+use super::{
+    Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, join, limits,
+};
 
 /// A [`NamedSemaphore`] whose permits can't be owned.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,9 @@ pub struct ShmSemaphoreNamed;
 /// What a link says about what a semaphore says.
 pub(super) fn not_made(error: Error) -> LinkError {
     match error {
-        Error::NoSpace { .. } | Error::PermissionDenied { .. } | Error::Unsupported { .. } => {
+        Error::NoSpace { needed, .. } => limits::file_too_long(needed)
+            .unwrap_or_else(|| LinkError::Unavailable(error.to_string())),
+        Error::PermissionDenied { .. } | Error::Unsupported { .. } => {
             LinkError::Unavailable(error.to_string())
         }
         error => LinkError::Failed(io::Error::other(error)),

@@ -26,7 +26,8 @@ pub const PAGE_LEN: usize = 4096;
 pub fn anonymous_page() -> Result<OwnedFd, LinkError> {
     let memory = memfd_create(c"bench-harness", MFdFlags::MFD_CLOEXEC)
         .map_err(|errno| limits::refused("memfd_create", errno))?;
-    ftruncate(&memory, PAGE_LEN.cast_signed() as libc::off_t).map_err(io::Error::from)?;
+    ftruncate(&memory, PAGE_LEN.cast_signed() as libc::off_t)
+        .map_err(|errno| limits::not_made(PAGE_LEN as u64, errno.into()))?;
     Ok(memory)
 }
 
@@ -74,7 +75,10 @@ fn reserve(memory: &OwnedFd, len: usize, mount: &Path) -> Result<(), LinkError> 
         match posix_fallocate(memory, 0, signed_len) {
             Ok(()) => return Ok(()),
             Err(Errno::EINTR) => {}
-            Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::ENOMEM) => {
+            Err(Errno::EFBIG) => {
+                return Err(limits::file_too_long(len as u64).unwrap_or_else(too_large));
+            }
+            Err(Errno::ENOSPC | Errno::EDQUOT | Errno::ENOMEM) => {
                 return Err(too_large());
             }
             Err(errno) => return Err(limits::refused("posix_fallocate", errno)),

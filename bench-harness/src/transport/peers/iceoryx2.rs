@@ -39,7 +39,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::transport::{
     Link, LinkError, LinkShape, Promises, Receiver, Sender, Ticket, Transport, WaitMode, alarm,
-    calls, join,
+    calls, join, limits,
 };
 use sweeper::Sweeper;
 
@@ -199,6 +199,9 @@ fn check_room(message_len_max: usize, capacity: usize) -> Result<(), LinkError> 
         .checked_add(SAMPLE_HEADER_LEN_MAX)
         .and_then(|len| len.checked_mul(capacity.checked_add(SAMPLES_UNDER_WAY)?))
         .unwrap_or(usize::MAX);
+    if let Some(told) = limits::file_too_long(needed as u64) {
+        return Err(told);
+    }
     let free = statvfs(SHARED_MEMORY).map_or(u64::MAX, |it| {
         it.blocks_available().saturating_mul(it.fragment_size())
     });

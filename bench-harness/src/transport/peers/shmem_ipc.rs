@@ -87,8 +87,9 @@ impl<const N: usize> Transport for Ring<N> {
                 i64::MAX
             )));
         }
-        let mut ring =
-            sharedring::Sender::<[u64; N]>::new(wanted).map_err(|error| failed(&error))?;
+        let mut ring = sharedring::Sender::<[u64; N]>::new(wanted).map_err(|error| {
+            limits::not_made(channel_bufsize::<[u64; N]>(wanted) as u64, failed(&error))
+        })?;
         // The room that is left up to a whole page is used, too.
         let capacity = ring.sender_mut().write_count().map_err(io::Error::other)?;
         let memory = ring.memfd().as_file().try_clone()?;

@@ -10,7 +10,7 @@ use shm_ringbuf::bytemuck::Pod;
 use shm_ringbuf::{Config, Error, Message, Multi, RecvError, SendError, Spsc, Wait, multi};
 use shm_semaphore::Deadline;
 
-use crate::transport::{LinkError, LinkShape, ONE_TO_ONE};
+use crate::transport::{LinkError, LinkShape, ONE_TO_ONE, limits};
 
 /// A kind of ring: how its two sides are made and used. What is used of them is what a plain program uses: messages are sent and received one by
 /// one, and never in batches.
@@ -297,9 +297,9 @@ kind!(
 
 fn not_made(error: Error) -> LinkError {
     match error {
-        Error::NoSpace { .. } | Error::Unsupported { .. } => {
-            LinkError::Unavailable(error.to_string())
-        }
+        Error::NoSpace { needed, .. } => limits::file_too_long(needed)
+            .unwrap_or_else(|| LinkError::Unavailable(error.to_string())),
+        Error::Unsupported { .. } => LinkError::Unavailable(error.to_string()),
         error => LinkError::Failed(io::Error::other(error)),
     }
 }
