@@ -122,7 +122,7 @@ fn results_may_replace_their_baseline_and_two_outputs_may_go_to_no_file() {
 fn names_that_are_no_utf_8_can_be_read_and_written() {
     let place = TempDir::new().unwrap();
     let [saved, page, records] =
-        [&b"n\xff.json"[..], b"n\xff.html", b"n\xff"].map(|name| OsStr::from_bytes(name));
+        [&b"n\xff.json"[..], b"n\xff.html", b"n\xff"].map(OsStr::from_bytes);
     fs::write(place.path().join(records), "one\ntwo\n").unwrap();
     let mut command = harness(&[&["rtt", "--contender", "pipe"], &TINY[..]].concat());
     command.current_dir(place.path());

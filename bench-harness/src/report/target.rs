@@ -169,15 +169,15 @@ pub(super) fn make_temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFi
     let mut cause = None;
     let open = |path: &Path| {
         let mut options = OpenOptions::new();
-        let made = options.write(true).create_new(true).mode(mode).open(path);
-        cause = made.as_ref().err().and_then(io::Error::raw_os_error);
-        made
+        let opened = options.write(true).create_new(true).mode(mode).open(path);
+        cause = opened.as_ref().err().and_then(io::Error::raw_os_error);
+        opened
     };
-    let made = Builder::new()
+    let temporary = Builder::new()
         .prefix(".bench-harness-")
         .suffix(".tmp")
         .make_in(folder, open);
-    made.map_err(|error| cause.map_or(error, io::Error::from_raw_os_error))
+    temporary.map_err(|error| cause.map_or(error, io::Error::from_raw_os_error))
 }
 
 /// That a file can't be written, and why, in one sentence with its name as it was given.
