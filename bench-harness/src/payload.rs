@@ -212,7 +212,7 @@ impl Records {
             unsafe { options.map(&file) }.map_err(cannot)
         };
         // The file is read no further than to what is wrong with it.
-        let spans = find_records(&*map(&MmapOptions::new())?, frame, RECORDS_MAX)
+        let spans = find_records(&map(&MmapOptions::new())?, frame, RECORDS_MAX)
             .map_err(|problem| format!("{shown}: {problem}"))?;
         let map = map(MmapOptions::new().populate())?;
         let profile = profile(&spans);

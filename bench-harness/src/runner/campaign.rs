@@ -234,13 +234,12 @@ impl Campaign {
         let (Some(payload), Some(_)) = (&plan.payload, entry.contender.mechanism.external()) else {
             return Ok(None);
         };
-        let file = match self.records.take() {
-            Some(file) => file,
-            None => {
-                let len = RecordsFile::len_of(&payload.profile);
-                limits::file_too_long(len).map_or(Ok(()), Err)?;
-                RecordsFile::create(&payload.origin).map_err(Trouble::Failed)?
-            }
+        let file = if let Some(file) = self.records.take() {
+            file
+        } else {
+            let len = RecordsFile::len_of(&payload.profile);
+            limits::file_too_long(len).map_or(Ok(()), Err)?;
+            RecordsFile::create(&payload.origin).map_err(Trouble::Failed)?
         };
         let path = self.records.insert(file).path();
         path.map(Some).map_err(Trouble::Failed)
