@@ -256,7 +256,7 @@ pub struct CommonArgs {
     #[arg(long)]
     pub verify: bool,
 
-    /// Send the records of this file as the messages; it must not change meanwhile
+    /// Send the records of this file as the messages; it is copied into memory before the run
     #[arg(long, value_name = "FILE", requires = "frame", conflicts_with_all = ["size", "plant_fault"])]
     pub payload: Option<PathBuf>,
 

@@ -1,11 +1,11 @@
 //! Records as messages: of a real file (`--payload FILE --frame line|fixed=N|len32`), or of a workload (see [`crate::workload`]).
 //!
-//! Both measured processes map the file, or make the workload, for themselves: the sender takes the records from its mapping, the receiver
-//! compares what arrives with its own. The file must not change meanwhile.
+//! Both measured processes map the same copy of the file, or make the workload, for themselves: the sender takes the records from its mapping,
+//! the receiver compares what arrives with its own. The file itself is read once, before the run.
 #![allow(unsafe_code)]
 
 use std::fmt;
-use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::pattern::Content;
 use crate::workload::{Table, Timetable, Workload};
+
+mod copy;
+
+pub use copy::FileCopy;
 
 /// The longest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 16 << 20;
@@ -86,8 +90,25 @@ pub enum Origin {
         /// What a record is.
         frame: Frame,
     },
+    /// A copy of a file, in the process that has this descriptor: see [`FileCopy`].
+    Copy {
+        /// The descriptor.
+        fd: RawFd,
+        /// What a record is.
+        frame: Frame,
+    },
     /// A rule.
     Workload(Workload),
+}
+
+impl Origin {
+    /// The descriptor that a process must have for it.
+    pub fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Copy { fd, .. } => Some(*fd),
+            Self::File { .. } | Self::Workload(_) => None,
+        }
+    }
 }
 
 /// Records, one behind the other in mapped memory.
@@ -127,13 +148,14 @@ impl Profile {
 }
 
 impl Records {
-    /// Maps the file, or makes the workload.
+    /// Maps the file or its copy, or makes the workload.
     ///
     /// # Errors
     /// See [`Records::open`]; or that there is no memory for the workload.
     pub fn load(origin: &Origin) -> Result<Self, String> {
         match origin {
             Origin::File { file, frame } => Self::open(file, *frame),
+            Origin::Copy { fd, frame } => Self::map(*fd, *frame),
             Origin::Workload(workload) => Self::make(*workload),
         }
     }
@@ -171,34 +193,33 @@ impl Records {
         })
     }
 
-    /// Maps the file and finds its records.
+    /// Copies the file and finds its records.
     ///
     /// # Errors
     /// One sentence: it can't be read, it is empty, a record is broken or too long.
     pub fn open(path: &Path, frame: Frame) -> Result<Self, String> {
-        let shown = path.display();
-        let cannot = |error| format!("{shown} can't be read: {error}");
-        let file = File::open(path).map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
-        if !metadata.is_file() {
-            return Err(format!(
-                "{shown} is no regular file; give one that can be mapped"
-            ));
-        }
-        if metadata.len() == 0 {
-            return Err(format!(
-                "{shown} is empty; give a file with at least one record"
-            ));
-        }
-        // SAFETY: the mapping is private to reading; that nobody changes the file meanwhile is what the user promises, as the help
-        // says, and a change of its content is reported as corruption.
-        let map = unsafe { MmapOptions::new().populate().map(&file) }.map_err(cannot)?;
-        let spans = find_records(&map, frame).map_err(|problem| format!("{shown}: {problem}"))?;
-        let profile = profile(&spans);
+        Self::of_copy(&FileCopy::create(path)?, path, frame)
+    }
+
+    /// The records of the copy of that file.
+    ///
+    /// # Errors
+    /// One sentence: there is no memory, a record is broken or too long.
+    pub fn of_copy(copy: &FileCopy, path: &Path, frame: Frame) -> Result<Self, String> {
+        Self::map(copy.as_raw_fd(), frame)
+            .map_err(|problem| format!("{}: {problem}", path.display()))
+    }
+
+    fn map(fd: RawFd, frame: Frame) -> Result<Self, String> {
+        let mut options = MmapOptions::new();
+        // SAFETY: the copy is sealed, so nobody can change it or make it shorter while it is mapped.
+        let map = unsafe { options.populate().map_copy_read_only(fd) }
+            .map_err(|error| format!("the copy in memory can't be mapped: {error}"))?;
+        let spans = find_records(&map, frame)?;
         Ok(Self {
             map,
+            profile: profile(&spans),
             spans,
-            profile,
             timetable: None,
         })
     }

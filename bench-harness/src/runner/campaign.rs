@@ -236,7 +236,7 @@ impl Campaign {
         };
         let file = match self.records.take() {
             Some(file) => file,
-            None => RecordsFile::create(&payload.origin)?,
+            None => RecordsFile::create(&payload.source())?,
         };
         self.records.insert(file).path().map(Some)
     }
