@@ -232,7 +232,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_message_size)]
     pub size: Vec<usize>,
 
-    /// How long each window lasts, as in 50ms [default: what the time for the whole run allows]
+    /// How long each window lasts, as in 50ms; at low rates longer, for 25 paced messages, with --quick 10 [default: what the time for the whole run allows]
     #[arg(long, value_name = "TIME", value_parser = parse_window)]
     pub duration: Option<Duration>,
 

@@ -1,7 +1,7 @@
 //! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
 
 use super::document::{Figures, Report};
-use super::numbers::{bytes, counted, figure, percent, rate, time, whole};
+use super::numbers::{bytes, counted, figure, percent, rate, whole};
 use super::rows::status;
 use super::sentences::sentences;
 use super::sheet::Sheet;
@@ -192,9 +192,9 @@ impl Report {
             (
                 "rounds",
                 format!(
-                    "{} of {} windows, seed {}",
+                    "{} of {}, seed {}",
                     settings.rounds_completed,
-                    time(settings.stream_window_ns as f64),
+                    self.told_windows(),
                     settings.seed
                 ),
             ),
