@@ -249,11 +249,11 @@ impl Report {
         let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
         for row in &self.results {
             let Some(reason) = &row.reason else { continue };
-            let (name, text) = (row.full_name(), format!("{}: {reason}", status(row)));
+            let text = format!("{}: {reason}", status(row));
             match reasons.iter_mut().find(|(known, _)| *known == text) {
-                Some((_, names)) if names.contains(&name) => {}
-                Some((_, names)) => names.push(name),
-                None => reasons.push((text, vec![name])),
+                Some((_, names)) if names.contains(&row.full_name()) => {}
+                Some((_, names)) => names.push(row.shown_name()),
+                None => reasons.push((text, vec![row.shown_name()])),
             }
         }
         reasons
