@@ -119,7 +119,7 @@ impl From<&FanArgs> for Fan {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct PaceArgs {
     /// Paced messages a second, as in 10k or 1M [default: 10k; of a workload its own, and another one makes its time run faster or slower]
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = parse_rate)]
     pub rate: Option<u64>,
 
     /// How the moments lie at which paced messages are due [default: poisson; of a workload recorded]
@@ -172,7 +172,7 @@ pub struct CurveArgs {
 
     /// Messages a second, as in 1k,10k,100k; rates above one that saturates a contender are left out for it
     /// [default: 1k,10k,30k,100k,300k,1M,3M,10M; of a workload its own and up to 200 times as many]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rate)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true, value_parser = parse_rate)]
     pub rates: Vec<u64>,
 
     /// How the moments lie at which messages are due [default: poisson; of a workload recorded]
@@ -204,7 +204,7 @@ pub struct WakeArgs {
     pub common: CommonArgs,
 
     /// How long the link is idle before each message, as in 10us,1ms
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10us,100us,1ms,10ms", value_parser = parse_gap)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "10us,100us,1ms,10ms", allow_hyphen_values = true, value_parser = parse_gap)]
     pub gaps: Vec<Duration>,
 }
 
@@ -229,19 +229,19 @@ pub struct CommonArgs {
     pub external: ExternalArgs,
 
     /// Sizes of the messages in bytes, as in 64,1K,64K (K = 1024) [default: 64; of sweep 8,64,512,4K,32K,256K]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_message_size)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true, value_parser = parse_message_size)]
     pub size: Vec<usize>,
 
-    /// How long each window lasts, as in 50ms [default: what the time for the whole run allows]
-    #[arg(long, value_name = "TIME", value_parser = parse_window)]
+    /// How long each window lasts, as in 50ms; at low rates longer, for 25 paced messages, with --quick 10 [default: what the time for the whole run allows]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_window)]
     pub duration: Option<Duration>,
 
     /// How often each contender is measured; a figure is the median [default: 11, with --quick 3; else as the command needs]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
 
     /// Makes the same order of contenders and the same moments again [default: a new one, printed]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 53))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..1 << 53))]
     pub seed: Option<u64>,
 
     /// The two cores to measure on; with more processes, two or more [default: two that share no hardware, then others]
@@ -256,7 +256,7 @@ pub struct CommonArgs {
     #[arg(long)]
     pub verify: bool,
 
-    /// Send the records of this file as the messages; it must not change meanwhile
+    /// Send the records of this file as the messages; it is copied into memory before the run
     #[arg(long, value_name = "FILE", requires = "frame", conflicts_with_all = ["size", "plant_fault"])]
     pub payload: Option<PathBuf>,
 
@@ -301,11 +301,11 @@ pub struct PlantArgs {
     pub plant_fault: Option<Fault>,
 
     /// Let each receiver do nothing for so long, once in each window, to see which figures show it; as in 50ms
-    #[arg(long, value_name = "TIME", value_parser = parse_window)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_window)]
     pub plant_stall: Option<Duration>,
 
     /// Let each send take so much longer, to see that the figures show it; as in 200ns
-    #[arg(long, value_name = "TIME", value_parser = parse_delay)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_delay)]
     pub plant_delay: Option<Duration>,
 }
 
@@ -341,7 +341,9 @@ fn parse_message_size(text: &str) -> Result<usize, String> {
     let size = SizeParser::new()
         .with_binary()
         .parse_size(text)
-        .map_err(|error| format!("{error}; a size is a number of bytes, as in 64 or 4K"))?;
+        .map_err(|error| {
+            format!("{error}; a size is a number of bytes from 1 to {SIZE_MAX}, as in 64 or 4K")
+        })?;
     if size == 0 || size > SIZE_MAX as u64 {
         return Err(format!(
             "{size} bytes are out of range; a message has 1 to {SIZE_MAX} bytes"
@@ -354,7 +356,11 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     let rate = SizeParser::new()
         .with_decimal()
         .parse_size(text)
-        .map_err(|error| format!("{error}; a rate is a number of messages a second, as in 10k"))?;
+        .map_err(|error| {
+            format!(
+                "{error}; a rate is a number of messages a second from 1 to {RATE_MAX}, as in 10k"
+            )
+        })?;
     if rate == 0 || rate > RATE_MAX {
         return Err(format!(
             "{rate} messages a second are out of range; a rate is from 1 to {RATE_MAX}"
@@ -364,12 +370,14 @@ fn parse_rate(text: &str) -> Result<u64, String> {
 }
 
 fn parse_time(text: &str, range: (Duration, Duration), what: &str) -> Result<Duration, String> {
+    let shown = || {
+        let [shortest, longest] = [range.0, range.1].map(humantime::format_duration);
+        format!("{what} lasts from {shortest} to {longest}")
+    };
     let time = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; {what} is a time, as in 50ms"))?;
-    let (shortest, longest) = range;
-    if time < shortest || time > longest {
-        let [shortest, longest] = [shortest, longest].map(humantime::format_duration);
-        return Err(format!("{what} lasts from {shortest} to {longest}"));
+        .map_err(|error| format!("{error}; {}, as in 5ms", shown()))?;
+    if time < range.0 || time > range.1 {
+        return Err(shown());
     }
     Ok(time)
 }
@@ -428,9 +436,14 @@ mod tests {
         for (line, part) in [
             ("--size 0", "1 to 1048576 bytes"),
             ("--size 2M", "1 to 1048576 bytes"),
-            ("--size big", "as in 64 or 4K"),
+            ("--size big", "from 1 to 1048576, as in 64 or 4K"),
+            ("--size -1", "'--size <LIST>': "),
+            ("--rate -5", "from 1 to 100000000, as in 10k"),
+            ("--duration -5ms", "from 1ms to 1m"),
+            ("wake --gaps -1ms", "from 1us to 1s"),
+            ("--seed -1", "--seed <N>"),
             ("--duration 0ms", "from 1ms to 1m"),
-            ("--duration soon", "as in 50ms"),
+            ("--duration soon", "from 1ms to 1m, as in 5ms"),
             ("--rounds 0", "1..=1000"),
             ("--rate 0", "from 1 to 100000000"),
             ("--rate often", "as in 10k"),

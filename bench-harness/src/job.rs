@@ -109,6 +109,17 @@ impl Task {
         }
     }
 
+    /// The descriptor of the records, if they need one.
+    pub fn records_fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Measure {
+                source: Source::Records { origin, .. },
+                ..
+            } => origin.fd(),
+            _ => None,
+        }
+    }
+
     /// How long each of the two windows of a stream lasts, if one is measured.
     pub fn stream_window_ns(&self) -> Option<u64> {
         self.probes().iter().find_map(|probe| match probe {

@@ -50,6 +50,7 @@ use runner::interrupt::Interrupt;
 use runner::progress::Progress;
 use runner::session::Coordinator;
 use scenario::{Plan, PlanError};
+use transport::limits;
 use transport::registry::{self, Contender};
 
 /// What the exit codes mean.
@@ -183,7 +184,7 @@ fn measure_to(save: &'static str, design: Design, args: &CommonArgs) -> u8 {
         Err(error) => {
             return complain(
                 exit::INPUT_OUTPUT,
-                &format!("signals can't be held: {error}"),
+                &format!("signals can't be held: {}", limits::told(&error)),
             );
         }
     };

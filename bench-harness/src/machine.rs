@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockProfile;
+use crate::report::numbers::counted;
 
 /// The two cores of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub fn choose_cores(
     if let Some(asked) = asked {
         let &[left, right] = asked else {
             return Err(format!(
-                "--cpus names {} cores and takes two, one for each process, as in --cpus 0,1",
-                asked.len()
+                "--cpus names {} and takes two, one for each process, as in --cpus 0,1",
+                counted(asked.len(), "core")
             ));
         };
         return match asked.iter().find(|cpu| !allowed.contains(cpu)) {

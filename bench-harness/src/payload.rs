@@ -1,10 +1,11 @@
 //! Records as messages: of a real file (`--payload FILE --frame line|fixed=N|len32`), or of a workload (see [`crate::workload`]).
 //!
-//! Both measured processes map the file, or make the workload, for themselves: the sender takes the records from its mapping, the receiver
-//! compares what arrives with its own. The file must not change meanwhile.
+//! Both measured processes map the same copy of the file, or make the workload, for themselves: the sender takes the records from its mapping,
+//! the receiver compares what arrives with its own. The file itself is read once, before the run.
 #![allow(unsafe_code)]
 
 use std::fmt;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,9 +14,12 @@ use parse_size::Config as SizeParser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::input;
 use crate::measure::pattern::Content;
 use crate::workload::{Table, Timetable, Workload};
+
+mod copy;
+
+pub use copy::FileCopy;
 
 /// The longest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 16 << 20;
@@ -90,8 +94,25 @@ pub enum Origin {
         /// What a record is.
         frame: Frame,
     },
+    /// A copy of a file, in the process that has this descriptor: see [`FileCopy`].
+    Copy {
+        /// The descriptor.
+        fd: RawFd,
+        /// What a record is.
+        frame: Frame,
+    },
     /// A rule.
     Workload(Workload),
+}
+
+impl Origin {
+    /// The descriptor that a process must have for it.
+    pub fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Copy { fd, .. } => Some(*fd),
+            Self::File { .. } | Self::Workload(_) => None,
+        }
+    }
 }
 
 /// A path as its bytes: it needn't be UTF-8, and a text of JSON is.
@@ -149,13 +170,14 @@ impl Profile {
 }
 
 impl Records {
-    /// Maps the file, or makes the workload.
+    /// Maps the file or its copy, or makes the workload.
     ///
     /// # Errors
     /// See [`Records::open`]; or that there is no memory for the workload.
     pub fn load(origin: &Origin) -> Result<Self, String> {
         match origin {
             Origin::File { file, frame } => Self::open(file, *frame),
+            Origin::Copy { fd, frame } => Self::map(*fd, *frame),
             Origin::Workload(workload) => Self::make(*workload),
         }
     }
@@ -193,33 +215,33 @@ impl Records {
         })
     }
 
-    /// Maps the file and finds its records.
+    /// Copies the file and finds its records.
     ///
     /// # Errors
     /// One sentence: it can't be read, it is empty, a record is broken or too long, there are too many.
     pub fn open(path: &Path, frame: Frame) -> Result<Self, String> {
-        let shown = path.display();
-        let cannot = |error| format!("{shown} can't be read: {error}");
-        let (file, len) = input::open(path, "give one that can be mapped")?;
-        if len == 0 {
-            return Err(format!(
-                "{shown} is empty; give a file with at least one record"
-            ));
-        }
-        let map = |options: &MmapOptions| {
-            // SAFETY: the mapping is private to reading; that nobody changes the file meanwhile is what the user promises, as the help
-            // says, and a change of its content is reported as corruption.
-            unsafe { options.map(&file) }.map_err(cannot)
-        };
-        // The file is read no further than to what is wrong with it.
-        let spans = find_records(&map(&MmapOptions::new())?, frame, RECORDS_MAX)
-            .map_err(|problem| format!("{shown}: {problem}"))?;
-        let map = map(MmapOptions::new().populate())?;
-        let profile = profile(&spans);
+        Self::of_copy(&FileCopy::create(path)?, path, frame)
+    }
+
+    /// The records of the copy of that file.
+    ///
+    /// # Errors
+    /// One sentence: there is no memory, a record is broken or too long.
+    pub fn of_copy(copy: &FileCopy, path: &Path, frame: Frame) -> Result<Self, String> {
+        Self::map(copy.as_raw_fd(), frame)
+            .map_err(|problem| format!("{}: {problem}", path.display()))
+    }
+
+    fn map(fd: RawFd, frame: Frame) -> Result<Self, String> {
+        let mut options = MmapOptions::new();
+        // SAFETY: the copy is sealed, so nobody can change it or make it shorter while it is mapped.
+        let map = unsafe { options.populate().map_copy_read_only(fd) }
+            .map_err(|error| format!("the copy in memory can't be mapped: {error}"))?;
+        let spans = find_records(&map, frame, RECORDS_MAX)?;
         Ok(Self {
             map,
+            profile: profile(&spans),
             spans,
-            profile,
             timetable: None,
         })
     }

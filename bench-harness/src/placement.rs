@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::fan::{Fan, Seat};
 use crate::machine::{choose_cores, show_cores};
+use crate::report::numbers::counted;
 use crate::shared::Side;
 
 /// The cores of a run.
@@ -73,9 +74,9 @@ impl Placement {
         let processes = fan.processes();
         if asked.len() < 2 || asked.len() > processes {
             return Err(format!(
-                "--cpus names {} cores and takes from two (one for those who send, one for those who receive) to {processes}, one \
+                "--cpus names {} and takes from two (one for those who send, one for those who receive) to {processes}, one \
                  for each process",
-                asked.len()
+                counted(asked.len(), "core")
             ));
         }
         match asked.iter().find(|cpu| !allowed.contains(cpu)) {

@@ -1,5 +1,7 @@
 //! The plan of a run, with everything resolved and checked before anything starts.
 
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
@@ -14,7 +16,7 @@ use crate::machine::{allowed_cores, siblings};
 use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::ledger::messages_max;
 use crate::measure::schedule::{Arrivals, Pace};
-use crate::payload::{Origin, Profile, Records};
+use crate::payload::{FileCopy, Origin, Profile, Records};
 use crate::placement::Placement;
 use crate::transport::registry::{ABSENT, Contender, contenders};
 use crate::transport::{LinkShape, WaitMode};
@@ -32,12 +34,27 @@ const CAPACITY_MIN: usize = 16;
 pub struct PayloadPlan {
     /// Where they come from.
     pub origin: Origin,
+    /// The copy of the file, if they come from one.
+    pub copy: Option<Arc<FileCopy>>,
     /// What they are like.
     pub profile: Profile,
     /// How often one of a workload is due at its own pace.
     pub rhythm: Option<Rhythm>,
     /// The checksum of a workload: see [`crate::workload::Table::checksum`].
     pub checksum: Option<u32>,
+}
+
+impl PayloadPlan {
+    /// Where all processes find the very records that are described here, whatever becomes of the file.
+    pub fn source(&self) -> Origin {
+        match (&self.origin, &self.copy) {
+            (Origin::File { frame, .. }, Some(copy)) => Origin::Copy {
+                fd: copy.as_raw_fd(),
+                frame: *frame,
+            },
+            _ => self.origin.clone(),
+        }
+    }
 }
 
 /// The plan.
@@ -172,7 +189,7 @@ impl Plan {
         match &self.payload {
             None => Source::Pattern { len: entry.size },
             Some(payload) => Source::Records {
-                origin: payload.origin.clone(),
+                origin: payload.source(),
                 first: fastrand::Rng::with_seed(self.seed.wrapping_add(u64::from(round)))
                     .u64(..payload.profile.records),
             },
@@ -304,12 +321,15 @@ fn origin(args: &CommonArgs) -> Option<Origin> {
 }
 
 fn plan_payload(origin: Origin) -> Result<PayloadPlan, PlanError> {
-    let (records, table) = match &origin {
-        Origin::File { file, frame } => (Records::open(file, *frame), None),
-        Origin::Workload(workload) => {
-            let table = workload.table();
-            (Records::of_table(&table), Some(table))
-        }
+    let (mut copy, mut table) = (None, None);
+    let records = match &origin {
+        Origin::File { file, frame } => FileCopy::create(file).and_then(|made| {
+            let records = Records::of_copy(&made, file, *frame);
+            copy = Some(Arc::new(made));
+            records
+        }),
+        Origin::Workload(workload) => Records::of_table(table.insert(workload.table())),
+        Origin::Copy { .. } => Records::load(&origin),
     };
     let records = records.map_err(PlanError::Input)?;
     Ok(PayloadPlan {
@@ -317,6 +337,7 @@ fn plan_payload(origin: Origin) -> Result<PayloadPlan, PlanError> {
         rhythm: table.as_ref().map(|table| table.timetable.rhythm()),
         checksum: table.as_ref().map(Table::checksum),
         origin,
+        copy,
     })
 }
 

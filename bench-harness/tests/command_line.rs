@@ -43,6 +43,11 @@ fn typical_errors_name_the_value_the_limit_and_the_remedy() {
         ("mistyped_command", &["swep"]),
         ("bad_size", &["--size", "2M"]),
         ("bad_rate", &["paced", "--rate", "0"]),
+        ("negative_size", &["--size", "-1"]),
+        ("negative_rate", &["paced", "--rate", "-5"]),
+        ("negative_duration", &["--duration", "-5ms"]),
+        ("negative_rounds", &["--rounds", "-1"]),
+        ("one_core", &["--cpus", "0"]),
         ("bad_output", &["--output", "xml"]),
         ("unknown_contender", &["--contender", "nothing"]),
         ("unknown_reference", &["--reference", "pip"]),
@@ -192,4 +197,35 @@ fn what_does_not_fit_leaves_the_old_file_and_no_half_of_the_new_one() {
     assert!(text(&output.stdout).contains("pipe/park"));
     assert_eq!(fs::read_to_string(path("page.html")).unwrap(), "old");
     assert_eq!(names_in(place.path()), ["page.html", "saved.json"]);
+}
+
+#[test]
+fn what_the_system_refuses_is_told_with_the_place_or_the_limit_and_the_remedy() {
+    let output = harness(&[
+        "stream",
+        "--contender",
+        "fifo",
+        "--contender",
+        "unix-stream",
+    ])
+    .args(TINY)
+    .env("TMPDIR", "/no/such/folder")
+    .output()
+    .unwrap();
+    let table = text(&output.stdout);
+    let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    for what in ["mkfifo", "bind"] {
+        let part = format!("{what} in /no/such/folder: No such file or directory; set TMPDIR to");
+        assert!(table.contains(&part), "{table}");
+    }
+    let script = "ulimit -n 8; exec \"$0\" rtt --contender unix-stream --rounds 1 --duration 1ms";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_bench-harness")])
+        .output()
+        .unwrap();
+    let told = text(&output.stdout) + &text(&output.stderr);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let part = "Too many open files: a process may have 8 descriptors; raise the limit, as with `ulimit -n";
+    assert!(told.contains(part), "{told}");
+    assert!(!told.contains("os error 24"), "{told}");
 }

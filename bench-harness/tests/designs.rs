@@ -166,6 +166,56 @@ fn every_size_and_every_fan_has_its_row() {
 }
 
 #[test]
+fn windows_that_a_low_rate_makes_longer_are_told_in_every_form() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (saved, page) = (path("saved.json"), path("page.html"));
+    let of_pipe = ["--contender", "pipe", "--save", &saved];
+    let remark = "lengthened from 5,000 µs to 125 ms: 25 messages are the least in one, and at ";
+    for (command, rounds, why) in [
+        (
+            &["paced", "--rate", "200"][..],
+            "2 of 125 ms windows,",
+            "200 a second",
+        ),
+        (
+            &["run", "--rate", "200"],
+            "2 of 5,000 µs windows, paced ones of 125 ms,",
+            "200 a second",
+        ),
+        (
+            &["curve", "--rates", "10k,200"],
+            "2 of 5,000 µs to 125 ms windows,",
+            "the lowest rate, 200 a second",
+        ),
+    ] {
+        let report = report(&[command, &of_pipe].concat());
+        assert_eq!(report["settings"]["paced_window_ns"], 125_000_000);
+        assert_eq!(report["settings"]["paced_messages_min"], 25);
+        for form in [
+            &["--output", "table"][..],
+            &["--output", "md"],
+            &["--html", &page],
+        ] {
+            let output = harness(&[&["report", &saved], form].concat())
+                .output()
+                .unwrap();
+            let text = match form {
+                ["--html", ..] => std::fs::read(&page).unwrap(),
+                _ => output.stdout,
+            };
+            let text = String::from_utf8(text).unwrap();
+            // Tables break their lines, and so does the remark.
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(rounds), "{form:?}: {text}");
+            assert!(text.contains(&format!("{remark}{why}")), "{form:?}: {text}");
+        }
+    }
+    let at_ease = report(&["paced", "--rate", "10k", "--contender", "pipe"]);
+    assert_eq!(at_ease["settings"]["paced_window_ns"], 5_000_000);
+}
+
+#[test]
 fn every_command_can_be_interrupted_and_tells_what_it_has() {
     for (command, rows) in [
         (&["rtt"][..], 2),

@@ -424,3 +424,32 @@ fn place(name: &str) -> PathBuf {
     fs::create_dir_all(&directory).unwrap();
     directory.join(format!("report-{}-{name}", std::process::id()))
 }
+
+#[test]
+fn a_reason_names_which_of_two_equal_rows_it_is_of() {
+    let mut report = sample::run();
+    for row in &mut report.results {
+        row.reason = None;
+    }
+    let twin = report.results.iter().position(|row| row.is_twin).unwrap();
+    let name = report.results[twin].full_name();
+    let is_first = |row: &Figures| !row.is_twin && row.full_name() == name;
+    let first = report.results.iter().position(is_first).unwrap();
+    report.results[twin].reason = Some("another".to_owned());
+    let names = |report: &Report| {
+        report
+            .reasons()
+            .into_iter()
+            .map(|(_, names)| names)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&report), [[format!("{name} (again)")]]);
+    report.results[first].reason = Some("one".to_owned());
+    assert_eq!(
+        names(&report).concat(),
+        [name.clone(), format!("{name} (again)")]
+    );
+    // What both have in common is told of the first.
+    report.results[first].reason = Some("another".to_owned());
+    assert_eq!(names(&report), [[name.clone()]]);
+}

@@ -3,11 +3,12 @@
 
 mod support;
 
-use std::process::Output;
+use std::fs;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use support::{is_clean, row, run, temporary_file};
+use support::{await_marked, harness, is_clean, row, run, temporary_file};
 
 const SHORT: [&str; 8] = [
     "--output",
@@ -88,6 +89,43 @@ fn every_command_sends_the_records_of_a_file() {
         assert_eq!(report["payload"]["records"], 500, "{command:?}");
         assert!(report["workload"].is_null());
         assert_delivered(&report);
+    }
+}
+
+#[test]
+fn a_file_that_changes_during_the_run_is_sent_as_it_was_described() {
+    type Change = fn(&std::path::Path);
+    let replace: Change = |path| {
+        let other = path.with_extension("new");
+        fs::write(&other, "1\n2\n3\n").unwrap();
+        fs::rename(other, path).unwrap();
+    };
+    let truncate: Change = |path| fs::write(path, "").unwrap();
+    for (name, change) in [("replaced", replace), ("truncated", truncate)] {
+        let file = temporary_file(&format!("{name}-meanwhile"), &b"a line\n".repeat(7));
+        let path = file.to_str().unwrap();
+        let mark = format!("BENCH_TEST_CHANGED={name}-{}", std::process::id());
+        let (key, value) = mark.split_once('=').unwrap();
+        let windows = ["--rounds", "3", "--duration", "200ms", "--output", "json"];
+        let sent = ["--contender", "pipe", "--payload", path, "--frame", "line"];
+        let child = harness(&[&["stream"], &windows[..], &sent].concat())
+            .env(key, value)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The coordinator and both measured processes: the file is described by now, and most sessions are still to come.
+        await_marked(&mark, 3);
+        change(&file);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["payload"]["records"], 7);
+        assert_delivered(&report);
+        for window in rows(&report)[0]["windows"].as_array().unwrap() {
+            let (count, ns) = (&window["count"], &window["elapsed_ns"]);
+            assert_eq!(count.as_u64().unwrap() % 7, 0, "{name}: {count}, {ns} ns");
+        }
     }
 }
 

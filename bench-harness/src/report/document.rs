@@ -71,8 +71,11 @@ pub struct Settings {
     pub stream_window_ns: u64,
     /// The window of the round trip.
     pub round_trip_window_ns: u64,
-    /// The window of paced messages, if their rate doesn't make it longer.
+    /// The window of paced messages, the longest where rates differ: of a low rate it is longer than that of streams.
     pub paced_window_ns: u64,
+    /// So many messages are the least in a window of paced messages, however long it then is. Missing in older results.
+    #[serde(default)]
+    pub paced_messages_min: Option<u32>,
     /// Whether more was checked.
     pub verify: bool,
     /// The most processes that sent over one link.

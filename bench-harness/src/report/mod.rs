@@ -22,6 +22,7 @@ pub mod sheet;
 pub mod table;
 pub mod target;
 pub mod terminal;
+pub(crate) mod windows;
 
 use std::io::{self, Write};
 
@@ -72,6 +73,8 @@ pub fn make(plan: &Plan, occasion: Occasion, campaign: &Campaign) -> Report {
 fn settings(plan: &Plan, campaign: &Campaign) -> Settings {
     let fans = plan.design.fans();
     let window_ns = plan.window.as_nanos() as u64;
+    let paces = plan.entries.iter().filter_map(|entry| entry.wanted.paced);
+    let paced_windows = paces.map(|pace| plan.paced_window(pace));
     Settings {
         rounds: plan.rounds,
         rounds_completed: campaign.rounds_done,
@@ -79,7 +82,10 @@ fn settings(plan: &Plan, campaign: &Campaign) -> Settings {
         sizes: plan.sizes.clone(),
         stream_window_ns: window_ns,
         round_trip_window_ns: window_ns,
-        paced_window_ns: window_ns,
+        paced_window_ns: paced_windows
+            .max()
+            .map_or(window_ns, |window| window.as_nanos() as u64),
+        paced_messages_min: Some(plan.budget.paced_min),
         verify: plan.verify,
         producers: fans.iter().map(|fan| fan.producers).max().unwrap_or(1),
         consumers: fans.iter().map(|fan| fan.consumers).max().unwrap_or(1),

@@ -1,7 +1,7 @@
 //! What a report consists of, for all who draw it: facts about the run, sheets with their sentences, and notes.
 
 use super::document::{Figures, Report};
-use super::numbers::{bytes, counted, figure, percent, rate, time, whole};
+use super::numbers::{bytes, counted, figure, percent, rate, whole};
 use super::rows::status;
 use super::sentences::sentences;
 use super::sheet::Sheet;
@@ -192,9 +192,9 @@ impl Report {
             (
                 "rounds",
                 format!(
-                    "{} of {} windows, seed {}",
+                    "{} of {}, seed {}",
                     settings.rounds_completed,
-                    time(settings.stream_window_ns as f64),
+                    self.told_windows(),
                     settings.seed
                 ),
             ),
@@ -249,11 +249,11 @@ impl Report {
         let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
         for row in &self.results {
             let Some(reason) = &row.reason else { continue };
-            let (name, text) = (row.full_name(), format!("{}: {reason}", status(row)));
+            let text = format!("{}: {reason}", status(row));
             match reasons.iter_mut().find(|(known, _)| *known == text) {
-                Some((_, names)) if names.contains(&name) => {}
-                Some((_, names)) => names.push(name),
-                None => reasons.push((text, vec![name])),
+                Some((_, names)) if names.contains(&row.full_name()) => {}
+                Some((_, names)) => names.push(row.shown_name()),
+                None => reasons.push((text, vec![row.shown_name()])),
             }
         }
         reasons

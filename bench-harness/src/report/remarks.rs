@@ -23,6 +23,7 @@ impl Report {
         remarks.extend(self.on_noise());
         remarks.extend(self.on_pooled_percentiles());
         remarks.extend(self.on_disturbances());
+        remarks.extend(self.on_longer_windows());
         remarks.extend(self.on_short_links());
         remarks.extend(self.on_plants());
         remarks.extend(self.on_stalls());

@@ -11,6 +11,7 @@ use crate::job::{Plants, Task};
 use crate::measure::crowd_check::LEN_MIN;
 use crate::measure::integrity::Tally;
 use crate::measure::pattern::Lengths;
+use crate::report::numbers::figure;
 use crate::results::{Quietness, Round, Row, Status};
 use crate::scenario::Plan;
 use crate::transport::{LinkError, LinkShape, WaitMode, limits};
@@ -184,10 +185,7 @@ impl Campaign {
             let is_paced_alone = !wanted.stream && !wanted.round_trip;
             if row.status == Status::Ok && row.is_saturated() && is_paced_alone {
                 row.status = Status::Saturated;
-                let behind = 100.0 * row.share_behind().unwrap_or_default();
-                row.reason = Some(format!(
-                    "it fell {behind:.1} % behind the rate; at most 1 % makes latencies worth telling"
-                ));
+                row.reason = Some(told_behind(row.share_behind().unwrap_or_default()));
             }
         }
         let windows = || {
@@ -239,7 +237,7 @@ impl Campaign {
         } else {
             let len = RecordsFile::len_of(&payload.profile);
             limits::file_too_long(len).map_or(Ok(()), Err)?;
-            RecordsFile::create(&payload.origin).map_err(Trouble::Failed)?
+            RecordsFile::create(&payload.source()).map_err(Trouble::Failed)?
         };
         let path = self.records.insert(file).path();
         path.map(Some).map_err(Trouble::Failed)
@@ -285,6 +283,17 @@ impl Campaign {
             stolen_ns: outcome.stolen_ns,
         })
     }
+}
+
+/// By how much a contender missed the rate.
+fn told_behind(share: f64) -> String {
+    let behind = if share > 1.0 {
+        let times = figure(Some(1.0 + share));
+        format!("its messages took {times} times as long as planned")
+    } else {
+        format!("it fell {:.1} % behind the rate", 100.0 * share)
+    };
+    format!("{behind}; at most 1 % makes latencies worth telling")
 }
 
 /// Of a program's windows only a checksum over all messages is known. If that was wrong, the check is made again, which may tell what goes wrong.
@@ -427,6 +436,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn far_behind_is_told_in_times() {
+        assert!(told_behind(0.4).starts_with("it fell 40.0 % behind the rate; at most 1 %"));
+        let far = told_behind(133.418);
+        assert!(
+            far.starts_with("its messages took 134 times as long"),
+            "{far}"
+        );
     }
 
     #[test]

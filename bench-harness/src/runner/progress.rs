@@ -45,10 +45,17 @@ impl Progress {
                 bar.set_position(u64::from(round - 1) * self.entries as u64 + done as u64);
                 bar.tick();
             }
-            None if done == 0 => notice::tell(format_args!(
-                "round {round} of {}: {} contenders and sizes",
-                self.rounds, self.entries
-            )),
+            None if done == 0 => {
+                let plural = if self.entries == 1 {
+                    "contender and size"
+                } else {
+                    "contenders and sizes"
+                };
+                notice::tell(format_args!(
+                    "round {round} of {}: {} {plural}",
+                    self.rounds, self.entries
+                ));
+            }
             None => {}
         }
     }

@@ -57,7 +57,7 @@ pub enum Trouble {
 
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
-        Self::Failed(error.to_string())
+        Self::Failed(limits::told(&error))
     }
 }
 
@@ -65,7 +65,10 @@ impl From<LinkError> for Trouble {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Unavailable(reason) => Self::Unavailable(reason),
-            LinkError::Failed(error) => Self::Failed(format!("making the link failed: {error}")),
+            LinkError::Failed(error) => {
+                let told = limits::told(&error);
+                Self::Failed(format!("making the link failed: {told}"))
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::external::External;
 use crate::job::{Job, SideReport};
 use crate::machine::pin_to;
 use crate::shared::SharedPage;
+use crate::transport::limits;
 use crate::transport::registry::{Mechanism, find};
 
 /// The whole life of a measured process.
@@ -54,7 +55,7 @@ fn do_all(jobs: &[Job]) -> Vec<SideReport> {
 fn do_one(job: &Job) -> SideReport {
     match settle(job) {
         Ok(page) => work(job, &page),
-        Err(error) => SideReport::failed(format!("settling in failed: {error}")),
+        Err(error) => SideReport::failed(format!("settling in failed: {}", limits::told(&error))),
     }
 }
 

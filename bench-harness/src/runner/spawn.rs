@@ -51,6 +51,7 @@ pub fn end(child: &mut Child) {
 
 fn inherited_fds(job: &Job) -> Vec<RawFd> {
     let mut fds = vec![job.page_fd];
+    fds.extend(job.task.records_fd());
     let back = job.back.as_ref();
     if let Task::Hold { .. } = job.task {
         fds.extend(&job.forward.sender_fds);

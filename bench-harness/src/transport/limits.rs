@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -60,7 +61,10 @@ pub fn refused(what: &str, errno: Errno) -> LinkError {
         | Errno::EOPNOTSUPP
         | Errno::ESOCKTNOSUPPORT => "this kernel was built without it",
         Errno::EPERM | Errno::EACCES => "a security policy of this system forbids it",
-        Errno::EMFILE => "this process has no descriptor left; raise `ulimit -n`",
+        Errno::EMFILE => {
+            let error = io::Error::from(errno);
+            return LinkError::Unavailable(format!("{what}: {}", told(&error)));
+        }
         Errno::ENFILE => "the system has no descriptor left; raise fs.file-max",
         Errno::ENOENT | Errno::ENOTDIR => "the file system for it is not there",
         Errno::EROFS => "the file system for it is read-only",
@@ -71,6 +75,39 @@ pub fn refused(what: &str, errno: Errno) -> LinkError {
         _ => return LinkError::Failed(io::Error::other(format!("{what}: {}", errno.desc()))),
     };
     LinkError::Unavailable(format!("{what}: {} ({remedy})", errno.desc()))
+}
+
+/// The same of something that is made at that path, in the directory for temporary files.
+pub fn refused_at(what: &str, path: &Path, errno: Errno) -> LinkError {
+    let folder = path.parent().unwrap_or(path).display();
+    match errno {
+        Errno::ENOENT
+        | Errno::ENOTDIR
+        | Errno::ELOOP
+        | Errno::ENAMETOOLONG
+        | Errno::EACCES
+        | Errno::EPERM
+        | Errno::EROFS => LinkError::Unavailable(format!(
+            "{what} in {folder}: {}; set TMPDIR to a folder that is there and allows it",
+            errno.desc()
+        )),
+        _ => refused(&format!("{what} in {folder}"), errno),
+    }
+}
+
+/// An error in words; of too many descriptors with the limit and the remedy.
+pub fn told(error: &io::Error) -> String {
+    if error.raw_os_error() != Some(Errno::EMFILE as i32) {
+        return error.to_string();
+    }
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or_else(
+        |_| "a limited number of".to_owned(),
+        |(limit, _)| limit.to_string(),
+    );
+    format!(
+        "{}: a process may have {limit} descriptors; raise the limit, as with `ulimit -n 1024`",
+        Errno::EMFILE.desc()
+    )
 }
 
 /// What a test gets of a mechanism, or nothing on a machine that does not have it.
@@ -125,6 +162,30 @@ mod tests {
             LinkError::Failed(_)
         ));
         assert!(file_too_long(0).is_none());
+    }
+
+    #[test]
+    fn what_the_folder_refuses_names_it_and_the_remedy() {
+        for errno in [Errno::ENOENT, Errno::EACCES, Errno::EROFS] {
+            let LinkError::Unavailable(reason) =
+                refused_at("mkfifo", Path::new("/no/such/name"), errno)
+            else {
+                panic!("a folder that refuses makes a link unavailable");
+            };
+            assert!(reason.contains("mkfifo in /no/such: "), "{reason}");
+            assert!(reason.contains("set TMPDIR"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn too_many_descriptors_are_told_with_the_limit() {
+        let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let text = told(&io::Error::from(Errno::EMFILE));
+        for part in ["Too many open files", &limit.to_string(), "`ulimit -n "] {
+            assert!(text.contains(part), "{text}");
+        }
+        let other = io::Error::from(Errno::EBADF);
+        assert_eq!(told(&other), other.to_string());
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Transport for Fifo {
     fn create(&self, shape: &LinkShape) -> Result<Link, LinkError> {
         let path = names::temporary_path();
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
-            .map_err(|errno| limits::refused("mkfifo", errno))?;
+            .map_err(|errno| limits::refused_at("mkfifo", &path, errno))?;
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         // The reader first: a writer that does not block is refused while nobody reads.
         let ends = open(&path, OFlag::O_RDONLY | flags, Mode::empty()).and_then(|reader| {
@@ -77,7 +77,8 @@ impl Transport for Fifo {
             Ok((writer, reader))
         });
         unlink(&path).map_err(io::Error::from)?;
-        let (writer, reader) = ends.map_err(|errno| limits::refused("open of a fifo", errno))?;
+        let (writer, reader) =
+            ends.map_err(|errno| limits::refused_at("open of a fifo", &path, errno))?;
         link(writer, reader, shape)
     }
 

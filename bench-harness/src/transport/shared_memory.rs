@@ -53,7 +53,7 @@ pub fn regular_file(len: usize) -> Result<OwnedFd, LinkError> {
     let path = names::temporary_path();
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     let file = open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .map_err(|errno| limits::refused("a file in the temporary directory", errno))?;
+        .map_err(|errno| limits::refused_at("making a file", &path, errno))?;
     unlink(&path).map_err(io::Error::from)?;
     reserve(&file, len, &std::env::temp_dir())?;
     Ok(file)

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -55,10 +56,11 @@ impl Transport for UnixStreamSocket {
                  kernel allows; set TMPDIR to a shorter directory"
             )));
         }
-        let listener = UnixListener::bind(&path).map_err(|error| unavailable_or("bind", error))?;
+        let listener =
+            UnixListener::bind(&path).map_err(|error| unavailable_or("bind", &path, error))?;
         let connected = UnixStream::connect(&path);
         unlink(&path).map_err(io::Error::from)?;
-        let sender = connected.map_err(|error| unavailable_or("connect", error))?;
+        let sender = connected.map_err(|error| unavailable_or("connect", &path, error))?;
         let (receiver, _) = listener.accept()?;
         unix_link(sender.into(), receiver.into(), shape)
     }
@@ -150,9 +152,9 @@ impl Transport for TcpLoopback {
 }
 
 /// What was refused by the standard library's wrapper of a system call.
-fn unavailable_or(what: &str, error: io::Error) -> LinkError {
+fn unavailable_or(what: &str, path: &Path, error: io::Error) -> LinkError {
     match error.raw_os_error() {
-        Some(code) => limits::refused(what, Errno::from_raw(code)),
+        Some(code) => limits::refused_at(what, path, Errno::from_raw(code)),
         None => LinkError::Failed(error),
     }
 }

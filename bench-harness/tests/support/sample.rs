@@ -149,6 +149,7 @@ fn sample(design: &Design, sizes: &[usize], rounds: u32) -> Report {
             stream_window_ns: 50_000_000,
             round_trip_window_ns: 50_000_000,
             paced_window_ns: 50_000_000,
+            paced_messages_min: Some(25),
             verify: false,
             producers: fans.iter().map(|fan| fan.producers).max().unwrap(),
             consumers: fans.iter().map(|fan| fan.consumers).max().unwrap(),
