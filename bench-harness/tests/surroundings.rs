@@ -108,6 +108,25 @@ fn what_needs_more_than_a_file_may_have_is_unavailable_and_the_others_are_measur
 }
 
 #[test]
+fn an_account_of_messages_over_the_limit_is_told_with_the_remedy() {
+    let fan = [
+        "--producers",
+        "2",
+        "--consumers",
+        "2",
+        "--duration",
+        "300ms",
+    ];
+    let args = ["stream", "--contender", "unix-dgram", "--output", "json"];
+    let output = within(40, &[&args[..], &fan, &["--rounds", "1"]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let reason = report["results"][0]["reason"].as_str().unwrap();
+    for part in ["the account of its messages", "raise `ulimit -f`"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+}
+
+#[test]
 fn without_room_for_the_page_of_a_session_every_row_is_unavailable() {
     let (code, rows) = rows_within(1, &["pipe", "semaphore-named", "semaphore"]);
     assert_eq!(code, Some(0));

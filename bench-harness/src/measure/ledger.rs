@@ -23,6 +23,7 @@ use super::integrity::{Ending, Tally};
 use crate::fan::Fan;
 use crate::job::{RunReport, SideReport};
 use crate::shared::Side;
+use crate::transport::{LinkError, limits};
 
 /// The bits of all receivers for one run: 64 MiB. A run is made no longer than that allows.
 const BITS_MAX: u64 = 1 << 29;
@@ -87,6 +88,16 @@ impl Attendance {
     }
 }
 
+/// Why an account that ends at such a byte can't be written.
+fn not_written(end: u64, error: io::Error) -> io::Error {
+    match limits::not_made(end, error) {
+        LinkError::Unavailable(reason) => {
+            io::Error::other(format!("the account of its messages: {reason}"))
+        }
+        LinkError::Failed(error) => error,
+    }
+}
+
 /// The file in memory.
 #[derive(Debug)]
 pub struct Ledger {
@@ -127,7 +138,8 @@ impl Ledger {
             .collect();
         let place = self.at + u64::from(rank) * seen.len_bytes();
         self.at += u64::from(fan.consumers) * seen.len_bytes();
-        self.file.write_all_at(&bytes, place)
+        let written = self.file.write_all_at(&bytes, place);
+        written.map_err(|error| not_written(place + bytes.len() as u64, error))
     }
 
     /// What each receiver wrote about the next run, of so many messages. One that wrote nothing saw nothing.

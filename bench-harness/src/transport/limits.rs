@@ -41,7 +41,7 @@ pub fn file_too_long(len: u64) -> Option<LinkError> {
 
 fn over_file_limit(len: u64, limit: u64) -> LinkError {
     LinkError::Unavailable(format!(
-        "{len} B of shared memory or of a file are over the {limit} B that this process may make; raise `ulimit -f`, or choose a smaller --size"
+        "{len} B of shared memory or of a file are over the {limit} B that this process may make; raise `ulimit -f`"
     ))
 }
 
