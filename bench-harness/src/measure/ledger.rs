@@ -253,7 +253,7 @@ mod tests {
 
     fn one_run(sent: u64, arrived: Option<Arrived>, ending: Ending) -> SideReport {
         let run = serde_json::json!({
-            "kind": "drained", "is_final": true, "messages": 200, "elapsed_ns": 1, "sent": sent, "is_idle": true,
+            "kind": "drained", "is_final": true, "messages": 200, "beside": 0, "elapsed_ns": 1, "sent": sent, "is_idle": true,
             "arrived": arrived, "ending": ending, "usage": crate::measure::usage::Usage::default(), "latency": null
         });
         SideReport {
