@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use bench_harness::measure::latency::Latency;
 use bench_harness::report::document::{Figures, Report, Times, WindowKind};
 use bench_harness::results::Status;
 use saved::Saved;
@@ -337,6 +338,13 @@ fn a_run_that_cannot_keep_the_rate_of_its_baseline_fails() {
         row.status = Status::Ok;
         row.paced_ns.saturated = false;
         row.paced_ns.share_behind = Some(0.0);
+        for window in &mut row.windows {
+            window.times_ns = Some(Latency {
+                p50: Some(1_000),
+                samples: 25,
+                ..Latency::default()
+            });
+        }
     }
     let output = failing(&store(place.path(), "kept.json", &report));
     let complaint = text(&output.stderr);
